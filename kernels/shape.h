@@ -1,0 +1,92 @@
+// How KV rows lie in an engine's memory. Strides and block tables are always given, never assumed: engines page, pad
+// and reorder as they like. One unit = one chunk of tokens x one group of layers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/quantity.h"
+
+namespace sluice::kernels {
+
+/// Element types of a cache. Pinned: these numbers are on the wire and in stored containers.
+enum class DType : std::uint8_t { kF32 = 0, kF16 = 1, kBf16 = 2, kE4m3 = 3, kE5m2 = 4 };
+
+/// Bytes of one element.  Threads: pure.
+constexpr std::size_t dtype_size(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return 4;
+    case DType::kF16:
+    case DType::kBf16:
+      return 2;
+    case DType::kE4m3:
+    case DType::kE5m2:
+      return 1;
+  }
+  return 0;
+}
+
+/// Extent of K (and of V, which is alike): [layers][tokens][kv_heads][head_dim] of dtype.
+struct KvShape {
+  Layers layers;
+  Tokens tokens;
+  Heads kv_heads;
+  HeadDim head_dim;
+  DType dtype = DType::kF16;
+
+  constexpr bool operator==(const KvShape&) const = default;
+  constexpr std::uint64_t row_values() const { return kv_heads.count() * head_dim.count(); }
+  constexpr Bytes row_bytes() const { return Bytes(row_values() * dtype_size(dtype)); }
+  /// K alone (V is the same).
+  constexpr Bytes side_bytes() const { return row_bytes() * tokens.count() * layers.count(); }
+  /// K and V together, as the engine holds them without padding.
+  constexpr Bytes raw_bytes() const { return side_bytes() * 2; }
+};
+
+/// K or V of one layer: token t, head h starts at blocks[t / block_tokens] + (t % block_tokens) * token_stride
+/// + h * head_stride; head_dim values are contiguous there. Strides in bytes. Byte is std::byte or const std::byte.
+template <typename Byte>
+struct BasicPlaneView {
+  std::span<Byte* const> blocks;
+  std::uint64_t block_tokens = 0;
+  std::ptrdiff_t token_stride = 0;
+  std::ptrdiff_t head_stride = 0;
+
+  Byte* row(std::uint64_t token, std::uint64_t head) const {
+    return blocks[token / block_tokens] + static_cast<std::ptrdiff_t>(token % block_tokens) * token_stride +
+           static_cast<std::ptrdiff_t>(head) * head_stride;
+  }
+};
+
+/// The rows of one unit: k and v have shape.layers planes each, of shape.tokens tokens.
+/// Ownership: views; the memory must outlive the call it is passed to.
+template <typename Byte>
+struct BasicUnitView {
+  KvShape shape;
+  std::span<const BasicPlaneView<Byte>> k;
+  std::span<const BasicPlaneView<Byte>> v;
+};
+
+using PlaneView = BasicPlaneView<const std::byte>;
+using MutablePlaneView = BasicPlaneView<std::byte>;
+using UnitView = BasicUnitView<const std::byte>;
+using MutableUnitView = BasicUnitView<std::byte>;
+
+/// How K was rotated before it was cached. Source: RoFormer (arXiv 2104.09864) section 3.2; the two pairings in use.
+enum class RopeStyle : std::uint8_t {
+  kNone = 0,    ///< not rotated, or not known
+  kPairs = 1,   ///< channels (2i, 2i+1) turn together
+  kHalves = 2,  ///< channels (i, i + dims/2) turn together (NEOX)
+};
+
+/// Rotation of K: pair i of `dims` leading channels turns by position * base^(-2i/dims).
+struct RopeSpec {
+  RopeStyle style = RopeStyle::kNone;
+  std::uint32_t dims = 0;
+  double base = 10000.0;
+  constexpr bool operator==(const RopeSpec&) const = default;
+};
+
+}  // namespace sluice::kernels
