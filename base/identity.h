@@ -57,7 +57,8 @@ enum class Part : std::uint8_t {
   kRefinement2 = 2,
   kRefinement3 = 3,
   kRaw = 16,
-  kLossless = 17
+  kLossless = 17,
+  kInt8 = 18
 };
 
 /// Stored KV is found by it: XXH3-128 over tenant salt, model hash and token ids. Never a language's own hash.

@@ -1,0 +1,66 @@
+#include "scheduler/action.h"
+
+#include <array>
+
+#include "scheduler/part_set.h"
+
+namespace sluice::scheduler {
+namespace {
+
+std::string_view part_word(Part part) {
+  constexpr std::array<std::string_view, kAllParts.size()> kWords = {"base", "r1",       "r2",  "r3",
+                                                                     "raw",  "lossless", "int8"};
+  const std::size_t place = part_place(part);
+  return place < kWords.size() ? kWords[place] : "unknown part";
+}
+
+std::string milliseconds(Duration span) {
+  if (span == Duration::max()) return "never";
+  const std::int64_t microseconds = span.count() / 1000;
+  const std::int64_t rest = microseconds % 1000;
+  std::string digits = std::to_string(rest < 0 ? -rest : rest);
+  digits.insert(0, 3 - digits.size(), '0');
+  const std::string sign = microseconds < 0 ? "-" : "";
+  const std::int64_t whole = microseconds / 1000;
+  return sign + std::to_string(whole < 0 ? -whole : whole) + "." + digits + " ms";
+}
+
+std::string because(Reason reason, const Inputs& inputs) {
+  std::string line = " because ";
+  line += reason_explanation(reason);
+  line += " (";
+  line += reason_name(reason);
+  line += "); slack " + milliseconds(inputs.slack);
+  line += ", rate " + std::to_string(inputs.rate.count()) + " bit/s";
+  line += ", to move " + std::to_string(inputs.bytes.count()) + " bytes";
+  line += ", in flight " + std::to_string(inputs.in_flight.count()) + " bytes";
+  line += ", predicted " + milliseconds(inputs.predicted);
+  line += ", recompute " + milliseconds(inputs.recompute);
+  return line;
+}
+
+struct Explainer {
+  std::string operator()(const Grant& grant) const {
+    std::string line = "request " + std::to_string(grant.unit.request.value());
+    line += ": grant ";
+    line += part_word(grant.part);
+    line += " of chunk " + std::to_string(grant.unit.chunk.value());
+    line += " group " + std::to_string(grant.unit.group.value());
+    line += ", " + std::to_string(grant.bytes.count()) + " bytes,";
+    return line + because(grant.reason, grant.inputs);
+  }
+  std::string operator()(const Recompute& recompute) const {
+    return "request " + std::to_string(recompute.request.value()) + ": recompute" +
+           because(recompute.reason, recompute.inputs);
+  }
+  std::string operator()(const Complete& complete) const {
+    return "request " + std::to_string(complete.request.value()) + ": complete at quality " +
+           std::to_string(complete.quality.count()) + " ppm" + because(complete.reason, complete.inputs);
+  }
+};
+
+}  // namespace
+
+std::string explain(const Action& action) { return std::visit(Explainer{}, action); }
+
+}  // namespace sluice::scheduler

@@ -1,0 +1,58 @@
+// The seam behind which policies run: Sluice's own planner and the baselines that it is compared with. A policy is a
+// pure state machine: no clock, no I/O, no thread, no floating point that decides. The same events with the same times
+// give the same actions, in the daemon, in simulation and in replay.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "scheduler/action.h"
+#include "scheduler/cost.h"
+#include "scheduler/event.h"
+#include "scheduler/quality.h"
+
+namespace sluice::scheduler {
+
+/// Everything a policy may know about its node beforehand.
+struct PolicyOptions {
+  DecodeCosts decode;
+  QualityCurve quality;
+  /// Ingress rate that is assumed before anything is measured; a quarter of it when nothing is heard for long.
+  BitsPerSecond nominal_rate{1'000'000'000};
+  Duration nominal_rtt{1'000'000};
+  /// The nominal rate is known (from the operator or the port), so that raw bypass may rely on it before the first
+  /// measurement. Otherwise the first grants are bases, whatever the nominal rate says.
+  bool nominal_is_trusted = false;
+  /// Bytes in flight are kept within this many bandwidth-delay products, but never below two grants.
+  std::uint32_t window_bdp = 3;
+  Bytes smallest_window{256 * 1024};
+  /// A part is granted at most this often in all.
+  std::uint32_t attempts_per_part = 3;
+  /// Kept free before a deadline: an event loop's lateness.
+  Duration deadline_guard{5'000'000};
+};
+
+/// One brain per ingress.
+/// Threads: one at a time.
+class Policy {
+ public:
+  virtual ~Policy() = default;
+
+  /// Takes one event and appends what is to be done. `now` never goes back.
+  virtual void on(const Event& event, Instant now, Actions& out) = 0;
+
+  /// When the next Tick is due; Instant::never() when none is. Ask again after each on().
+  virtual Instant wake_at() const = 0;
+
+  /// As given to make_policy().
+  virtual std::string_view name() const = 0;
+};
+
+/// Builds a policy by name: "sluice", "cachegen", "raw", "lossless", "int8", "recompute" or
+/// "fixed:<part>[+<part>...]" with parts base, r1, r2, r3, raw, lossless, int8.
+/// Errors: kInvalidArgument for any other name, kInvalidArgument for options out of range (no workers, zero rates).
+Result<std::unique_ptr<Policy>> make_policy(std::string_view name, const PolicyOptions& options);
+
+}  // namespace sluice::scheduler
