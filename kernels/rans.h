@@ -1,0 +1,65 @@
+// Interleaved rANS: 32 lanes share one stream of 16-bit words. Symbol i of a run belongs to lane i % 32; a lane takes
+// part only where it has a symbol. States are 32 bits in [2^16, 2^32), probabilities have 2^8 slots, so a step moves at
+// most one word. The encoder walks backwards from states 2^16, so a decoder that does not end there has met damage.
+// Source: FORMAT.md section 4; asymmetric numeral systems after Duda (arXiv 1311.2540).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace sluice::kernels {
+
+inline constexpr std::size_t kRansLanes = 32;
+inline constexpr std::uint32_t kRansSlots = 256;
+inline constexpr std::uint32_t kRansStart = 1U << 16U;
+inline constexpr std::size_t kRansMaxSymbols = 64;
+
+/// One static distribution, expanded for both directions.
+struct RansTable {
+  struct EncodeEntry {
+    std::uint64_t reciprocal = 0;  ///< ceil(2^40 / frequency)
+    std::uint64_t limit = 0;       ///< frequency << 24: above it a word leaves the state first
+    std::uint32_t start = 0;
+    std::uint32_t complement = 0;  ///< kRansSlots - frequency
+  };
+  /// slot -> symbol | frequency << 8 | (slot - start) << 20
+  std::array<std::uint32_t, kRansSlots> decode{};
+  std::array<EncodeEntry, kRansMaxSymbols> encode{};
+};
+
+/// Expands frequencies; false, and an untouched table, unless they are at most kRansMaxSymbols and sum to kRansSlots.
+/// A symbol of frequency 0 must never be encoded.  Threads: pure.
+bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& table);
+
+/// Encoder of one stream; words are written from the end of `room` downwards.
+struct RansWriter {
+  std::array<std::uint32_t, kRansLanes> states{};
+  std::byte* first = nullptr;   ///< start of room
+  std::byte* cursor = nullptr;  ///< words written so far are [cursor, end of room)
+};
+RansWriter open_rans_writer(std::span<std::byte> room);
+
+/// Decoder of one stream. `intact` falls to false when words run out.
+struct RansReader {
+  std::array<std::uint32_t, kRansLanes> states{};
+  const std::byte* cursor = nullptr;
+  const std::byte* end = nullptr;
+  bool intact = true;
+};
+
+/// True when a reader consumed exactly its words and every lane is back at the start.  Threads: pure.
+bool is_finished(const RansReader& reader);
+
+/// Runs are encoded in the reverse of the order in which they are decoded.
+/// Precondition: room for one word a symbol.
+using RansEncodeFn = void(RansWriter& writer, const RansTable& table, std::span<const std::uint8_t> symbols);
+using RansDecodeFn = void(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols);
+/// The same with a table per symbol: tables[contexts[i]].
+using RansEncodeContextFn = void(RansWriter& writer, std::span<const RansTable> tables,
+                                 std::span<const std::uint8_t> contexts, std::span<const std::uint8_t> symbols);
+using RansDecodeContextFn = void(RansReader& reader, std::span<const RansTable> tables,
+                                 std::span<const std::uint8_t> contexts, std::span<std::uint8_t> symbols);
+
+}  // namespace sluice::kernels

@@ -1,0 +1,49 @@
+// The kernels as one table of function pointers, chosen once by CPU feature and passed down. ref/ is normative: every
+// other table must give the same bits (tests/check compares them).
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "kernels/digest.h"
+#include "kernels/gather.h"
+#include "kernels/quantize.h"
+#include "kernels/rans.h"
+#include "kernels/rope.h"
+#include "kernels/scatter.h"
+#include "kernels/transpose.h"
+
+namespace sluice::kernels {
+
+/// All pointers are set.  Threads: immutable.
+struct KernelTable {
+  std::string_view name;
+  DigestFn* digest = nullptr;
+  CopyRowsFn* copy_rows = nullptr;
+  PlaceRowsFn* place_rows = nullptr;
+  GatherFn* gather = nullptr;
+  ScatterFn* scatter = nullptr;
+  ToColumnsFn* to_columns = nullptr;
+  ToRowsFn* to_rows = nullptr;
+  RotateFn* rotate = nullptr;
+  MomentsFn* moments = nullptr;
+  QuantizeFn* quantize = nullptr;
+  DequantizeFn* dequantize = nullptr;
+  FoldFn* fold = nullptr;
+  UnfoldFn* unfold = nullptr;
+  FoldRefinementFn* fold_refinement = nullptr;
+  ContextFn* context = nullptr;
+  RefineFn* refine = nullptr;
+  RansEncodeFn* rans_encode = nullptr;
+  RansDecodeFn* rans_decode = nullptr;
+  RansEncodeContextFn* rans_encode_context = nullptr;
+  RansDecodeContextFn* rans_decode_context = nullptr;
+};
+
+/// The scalar truth; always there.  Threads: pure.
+const KernelTable& ref_kernels();
+
+/// Every table that this machine can run, best first; never empty.  Threads: pure.
+std::span<const KernelTable> available_kernels();
+
+}  // namespace sluice::kernels
