@@ -1,0 +1,29 @@
+// Frames over plain TCP: gathered writes of header and payload, reads straight into the slot that the session names.
+// Nothing of a payload is read before its header has been checked against the leases.
+#pragma once
+
+#include <memory>
+
+#include "base/quantity.h"
+#include "transport/asio.h"
+#include "transport/fabric.h"
+
+namespace sluice::transport::tcp {
+
+struct TcpOptions {
+  /// Kernel buffer per connection and direction; 0 = the system's choice.
+  Bytes socket_buffer{0};
+  /// Bytes that the kernel may hold unsent before we wait: small, so that control frames overtake data.
+  Bytes unsent_low_water{256U << 10U};
+  /// The connection dies when sent bytes stay unacknowledged for so long.
+  Duration user_timeout = std::chrono::seconds(1);
+  Duration connect_timeout = std::chrono::seconds(2);
+  /// Limits of what send() takes per channel; beyond is kQueueFull.
+  Bytes queue_bytes{512U << 20U};
+  std::size_t queue_frames = 16384;
+};
+
+/// Threads: the loop's. The fabric must outlive its channels; the loop must outlive the fabric.
+std::unique_ptr<StreamFabric> make_tcp_fabric(asio::io_context& loop, const TcpOptions& options);
+
+}  // namespace sluice::transport::tcp
