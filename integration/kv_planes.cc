@@ -1,0 +1,110 @@
+#include "integration/kv_planes.h"
+
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace sluice::integration {
+namespace {
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 40;
+
+/// Whether the bytes of `shape` are countable and below kMostBytes, found without a multiplication that may wrap.
+bool is_within_bounds(const kernels::KvShape& shape) {
+  std::uint64_t room = kMostBytes / 2 / dtype_size(shape.dtype);
+  for (const std::uint64_t extent :
+       {shape.layers.count(), shape.tokens.count(), shape.kv_heads.count(), shape.head_dim.count()}) {
+    if (extent == 0) return false;
+    room /= extent;
+  }
+  return room > 0;
+}
+
+std::size_t layer_bytes(const kernels::KvShape& shape) {
+  return static_cast<std::size_t>((shape.row_bytes() * shape.tokens.count()).count());
+}
+
+}  // namespace
+
+Result<KvPlanes> KvPlanes::allocate(const kernels::KvShape& shape) {
+  if (!is_within_bounds(shape)) return Error{ErrorCode::kInvalidArgument, 0, "kv planes shape"};
+  const auto size = static_cast<std::size_t>(shape.raw_bytes().count());
+  std::unique_ptr<std::byte[]> bytes(new (std::nothrow) std::byte[size]());
+  if (!bytes) return Error{ErrorCode::kNoMemory, 0, "kv planes"};
+  return KvPlanes(shape, std::move(bytes));
+}
+
+KvPlanes::KvPlanes(const kernels::KvShape& shape, std::unique_ptr<std::byte[]> bytes)
+    : shape_(shape), bytes_(std::move(bytes)) {}
+
+std::byte* KvPlanes::k_start(LayerIndex layer) const {
+  SLUICE_ASSERT(layer.value() < shape_.layers.count());
+  return bytes_.get() + layer_bytes(shape_) * layer.value();
+}
+
+std::byte* KvPlanes::v_start(LayerIndex layer) const {
+  return k_start(layer) + layer_bytes(shape_) * static_cast<std::size_t>(shape_.layers.count());
+}
+
+std::span<const std::byte> KvPlanes::k_layer(LayerIndex layer) const { return {k_start(layer), layer_bytes(shape_)}; }
+std::span<const std::byte> KvPlanes::v_layer(LayerIndex layer) const { return {v_start(layer), layer_bytes(shape_)}; }
+std::span<std::byte> KvPlanes::mutable_k_layer(LayerIndex layer) { return {k_start(layer), layer_bytes(shape_)}; }
+std::span<std::byte> KvPlanes::mutable_v_layer(LayerIndex layer) { return {v_start(layer), layer_bytes(shape_)}; }
+
+template <typename Byte>
+BasicKvSlice<Byte> KvPlanes::cut(TokenRange tokens, LayerRange layers) const {
+  SLUICE_ASSERT(!tokens.count.is_zero() && !layers.count.is_zero());
+  SLUICE_ASSERT(tokens.first.value() <= shape_.tokens.count());
+  SLUICE_ASSERT(tokens.count.count() <= shape_.tokens.count() - tokens.first.value());
+  SLUICE_ASSERT(layers.first.value() <= shape_.layers.count());
+  SLUICE_ASSERT(layers.count.count() <= shape_.layers.count() - layers.first.value());
+  kernels::KvShape shape = shape_;
+  shape.tokens = tokens.count;
+  shape.layers = layers.count;
+  BasicKvSlice<Byte> slice(shape);
+  const auto count = static_cast<std::size_t>(layers.count.count());
+  const auto row = static_cast<std::size_t>(shape_.row_bytes().count());
+  slice.blocks_.reserve(2 * count);
+  for (const bool is_k : {true, false}) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const LayerIndex layer(layers.first.value() + i);
+      slice.blocks_.push_back((is_k ? k_start(layer) : v_start(layer)) + row * tokens.first.value());
+    }
+  }
+  const std::span<Byte* const> blocks(slice.blocks_);
+  const auto head = static_cast<std::ptrdiff_t>(row / shape_.kv_heads.count());
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    slice.planes_.push_back({blocks.subspan(i, 1), tokens.count.count(), static_cast<std::ptrdiff_t>(row), head});
+  }
+  return slice;
+}
+
+KvSlice KvPlanes::slice(TokenRange tokens, LayerRange layers) const { return cut<const std::byte>(tokens, layers); }
+
+MutableKvSlice KvPlanes::mutable_slice(TokenRange tokens, LayerRange layers) { return cut<std::byte>(tokens, layers); }
+
+namespace {
+
+void copy_side(const kernels::KvShape& shape, std::span<const kernels::PlaneView> source,
+               std::span<const kernels::MutablePlaneView> target) {
+  const auto vector_bytes = static_cast<std::size_t>(shape.head_dim.count()) * dtype_size(shape.dtype);
+  for (std::size_t layer = 0; layer < source.size(); ++layer) {
+    for (std::uint64_t token = 0; token < shape.tokens.count(); ++token) {
+      for (std::uint64_t head = 0; head < shape.kv_heads.count(); ++head) {
+        std::memcpy(target[layer].row(token, head), source[layer].row(token, head), vector_bytes);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void copy_rows(const kernels::UnitView& source, const kernels::MutableUnitView& target) {
+  SLUICE_ASSERT(source.shape == target.shape);
+  copy_side(source.shape, source.k, target.k);
+  copy_side(source.shape, source.v, target.v);
+}
+
+}  // namespace sluice::integration

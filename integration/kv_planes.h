@@ -1,0 +1,97 @@
+// The KV rows of one prompt in memory of ours: what an engine fills while it prefills, what the codec reads and writes,
+// and what an engine takes back in one piece. K and V each lie as [layers][tokens][kv_heads][head_dim], no padding.
+// Invariant: a slice never reaches outside the shape; whoever writes a row announces it before another thread reads it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/identity.h"
+#include "base/quantity.h"
+#include "base/result.h"
+#include "kernels/shape.h"
+
+namespace sluice::integration {
+
+/// Tokens [first, first + count) of a prompt.
+struct TokenRange {
+  TokenIndex first;
+  Tokens count;
+  constexpr bool operator==(const TokenRange&) const = default;
+};
+
+/// Layers [first, first + count) of a model.
+struct LayerRange {
+  LayerIndex first;
+  Layers count;
+  constexpr bool operator==(const LayerRange&) const = default;
+};
+
+/// A token range x layer range of planes, holding the tables that a kernels::UnitView points into.
+/// Ownership: of the tables only; the planes must outlive it. Moving it keeps view() valid.  Threads: a value.
+template <typename Byte>
+class BasicKvSlice {
+ public:
+  BasicKvSlice(BasicKvSlice&&) noexcept = default;
+  BasicKvSlice& operator=(BasicKvSlice&&) noexcept = default;
+
+  /// Valid as long as the slice and its planes are.
+  kernels::BasicUnitView<Byte> view() const {
+    const std::span<const kernels::BasicPlaneView<Byte>> all(planes_);
+    const std::size_t half = all.size() / 2;
+    return {shape_, all.first(half), all.subspan(half)};
+  }
+
+ private:
+  friend class KvPlanes;
+  explicit BasicKvSlice(kernels::KvShape shape) : shape_(shape) {}
+
+  kernels::KvShape shape_;
+  std::vector<Byte*> blocks_;                          // one per plane: K of each layer, then V of each layer
+  std::vector<kernels::BasicPlaneView<Byte>> planes_;  // planes_[i].blocks = one entry of blocks_
+};
+
+using KvSlice = BasicKvSlice<const std::byte>;
+using MutableKvSlice = BasicKvSlice<std::byte>;
+
+/// Owner of the planes of one prompt.
+/// Threads: rows are plain memory; disjoint slices may be used from different threads.
+class KvPlanes {
+ public:
+  /// Zero-filled planes of `shape`.
+  /// Errors:  kInvalidArgument for an extent of zero or a shape beyond 2^40 bytes, kNoMemory.
+  static Result<KvPlanes> allocate(const kernels::KvShape& shape);
+
+  KvPlanes(KvPlanes&&) noexcept = default;
+  KvPlanes& operator=(KvPlanes&&) noexcept = default;
+
+  const kernels::KvShape& shape() const { return shape_; }
+
+  /// Rows of a range, to read.  Precondition: both ranges are inside shape() and not empty.
+  KvSlice slice(TokenRange tokens, LayerRange layers) const;
+  /// Rows of a range, to write.  Precondition: as slice.
+  MutableKvSlice mutable_slice(TokenRange tokens, LayerRange layers);
+
+  /// The rows of all tokens of one layer, contiguous: [tokens][kv_heads][head_dim].  Precondition: layer is inside.
+  std::span<const std::byte> k_layer(LayerIndex layer) const;
+  std::span<const std::byte> v_layer(LayerIndex layer) const;
+  std::span<std::byte> mutable_k_layer(LayerIndex layer);
+  std::span<std::byte> mutable_v_layer(LayerIndex layer);
+
+ private:
+  KvPlanes(const kernels::KvShape& shape, std::unique_ptr<std::byte[]> bytes);
+  std::byte* k_start(LayerIndex layer) const;
+  std::byte* v_start(LayerIndex layer) const;
+  template <typename Byte>
+  BasicKvSlice<Byte> cut(TokenRange tokens, LayerRange layers) const;
+
+  kernels::KvShape shape_;
+  std::unique_ptr<std::byte[]> bytes_;  // all K planes, then all V planes
+};
+
+/// Copies the rows of `source` into `target`.  Precondition: equal shapes.  Aliasing: must not overlap.  Threads: pure.
+void copy_rows(const kernels::UnitView& source, const kernels::MutableUnitView& target);
+
+}  // namespace sluice::integration
