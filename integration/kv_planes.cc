@@ -1,6 +1,5 @@
 #include "integration/kv_planes.h"
 
-#include <cstring>
 #include <new>
 #include <utility>
 
@@ -84,27 +83,5 @@ BasicKvSlice<Byte> KvPlanes::cut(TokenRange tokens, LayerRange layers) const {
 KvSlice KvPlanes::slice(TokenRange tokens, LayerRange layers) const { return cut<const std::byte>(tokens, layers); }
 
 MutableKvSlice KvPlanes::mutable_slice(TokenRange tokens, LayerRange layers) { return cut<std::byte>(tokens, layers); }
-
-namespace {
-
-void copy_side(const kernels::KvShape& shape, std::span<const kernels::PlaneView> source,
-               std::span<const kernels::MutablePlaneView> target) {
-  const auto vector_bytes = static_cast<std::size_t>(shape.head_dim.count()) * dtype_size(shape.dtype);
-  for (std::size_t layer = 0; layer < source.size(); ++layer) {
-    for (std::uint64_t token = 0; token < shape.tokens.count(); ++token) {
-      for (std::uint64_t head = 0; head < shape.kv_heads.count(); ++head) {
-        std::memcpy(target[layer].row(token, head), source[layer].row(token, head), vector_bytes);
-      }
-    }
-  }
-}
-
-}  // namespace
-
-void copy_rows(const kernels::UnitView& source, const kernels::MutableUnitView& target) {
-  SLUICE_ASSERT(source.shape == target.shape);
-  copy_side(source.shape, source.k, target.k);
-  copy_side(source.shape, source.v, target.v);
-}
 
 }  // namespace sluice::integration

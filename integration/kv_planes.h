@@ -91,7 +91,4 @@ class KvPlanes {
   std::unique_ptr<std::byte[]> bytes_;  // all K planes, then all V planes
 };
 
-/// Copies the rows of `source` into `target`.  Precondition: equal shapes.  Aliasing: must not overlap.  Threads: pure.
-void copy_rows(const kernels::UnitView& source, const kernels::MutableUnitView& target);
-
 }  // namespace sluice::integration
