@@ -49,7 +49,8 @@ struct UnitKey {
   constexpr auto operator<=>(const UnitKey&) const = default;
 };
 
-/// What of a unit is sent: its raw rows, its lossless or 8-bit coding, or one stage of its nested bitstream.
+/// What of a unit is sent: its raw rows, its lossless or 8-bit coding, or one stage of its nested bitstream. A unit's
+/// level is what its received parts add up to.
 /// Pinned: these numbers are on the wire and in stored containers.
 enum class Part : std::uint8_t {
   kBase = 0,
