@@ -116,13 +116,14 @@ class Loop:
         print("  building llama.cpp once for this machine (1 to 4 minutes)", file=sys.stderr, flush=True)
         llama_cpp_library.build(archive, self.cache, stamp, flags, self.jobs)
 
-    def build(self, preset, targets=()):
-        """Configures when needed (CMake's own files say when) and builds."""
+    def build(self, preset, targets=(), tool_arguments=()):
+        """Configures when needed (CMake's own files say when) and builds; tool_arguments go to ninja."""
         folder = ROOT / "build" / preset
         self.phases.run("configure", lambda: self.configure(preset, folder))
         command = ["cmake", "--build", str(folder), "-j", self.jobs]
         for target in targets:
             command += ["--target", target]
+        command += ["--", *tool_arguments] if tool_arguments else []
         self.phases.run("build", lambda: run_shown(command, "the build"))
         return folder
 
@@ -175,7 +176,7 @@ class Loop:
 
     def tidy(self):
         self.setup()
-        self.build("tidy")
+        self.build("tidy", tool_arguments=["-k", "0"])
         self.phases.print_summary()
         print("clang-tidy: nothing found")
         return 0
