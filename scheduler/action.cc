@@ -1,18 +1,9 @@
 #include "scheduler/action.h"
 
-#include <array>
-
 #include "scheduler/part_set.h"
 
 namespace sluice::scheduler {
 namespace {
-
-std::string_view part_word(Part part) {
-  constexpr std::array<std::string_view, kAllParts.size()> kWords = {"base", "r1",       "r2",  "r3",
-                                                                     "raw",  "lossless", "int8"};
-  const std::size_t place = part_place(part);
-  return place < kWords.size() ? kWords[place] : "unknown part";
-}
 
 std::string milliseconds(Duration span) {
   if (span == Duration::max()) return "never";

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstddef>
+#include <string_view>
 
+#include "base/assert.h"
 #include "base/identity.h"
 #include "base/quantity.h"
 
@@ -22,6 +24,13 @@ constexpr std::size_t part_place(Part part) {
     if (kAllParts[place] == part) return place;
   }
   return kAllParts.size();
+}
+
+/// The word for a part in names, labels and explanations.  Threads: pure.
+constexpr std::string_view part_word(Part part) {
+  constexpr std::array<std::string_view, kAllParts.size() + 1> kWords = {"base", "r1",       "r2",   "r3",
+                                                                         "raw",  "lossless", "int8", "unknown"};
+  return kWords[part_place(part)];
 }
 
 /// One value per part; unknown parts have no place and are asserted against.

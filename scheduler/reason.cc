@@ -37,6 +37,7 @@ constexpr std::array kEntries = {
     Entry{Reason::kRecomputeNear, "recompute_near",
           "the next refinement would be here later than recompute would have been done"},
     Entry{Reason::kLevelDelivered, "level_delivered", "the level that the policy sends has arrived"},
+    Entry{Reason::kRawNear, "raw_near", "the next refinement would be here later than raw rows would have been"},
 };
 
 constexpr auto collect_reasons() {

@@ -34,6 +34,7 @@ enum class Reason : std::uint8_t {
   kDeadlineNear = 42,
   kRecomputeNear = 43,
   kLevelDelivered = 44,
+  kRawNear = 45,
 };
 
 /// Every code but kNone, in ascending order: what a metric initialises its labels from.  Threads: pure.

@@ -1,0 +1,88 @@
+// What every policy stands on: the open requests in deadline order, what is in flight, the link's estimate. It applies
+// events and carries out decisions, so that the laws hold whatever a policy decides: a part is granted once unless it
+// failed, nothing is granted after a terminal action, a request has one terminal action.
+// Place in the flow: event -> Board::apply -> policy decides -> Board::grant / recompute / complete -> action.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "scheduler/action.h"
+#include "scheduler/estimator.h"
+#include "scheduler/event.h"
+#include "scheduler/in_flight.h"
+#include "scheduler/policy.h"
+#include "scheduler/request_state.h"
+
+namespace sluice::scheduler {
+
+/// A request may have at most so many units.
+inline constexpr std::uint64_t kMostUnits = 1 << 16;
+
+/// Threads: one at a time.
+class Board {
+ public:
+  explicit Board(const PolicyOptions& options);
+  Board(const Board&) = delete;
+  Board& operator=(const Board&) = delete;
+
+  /// Changes the state that the event speaks of. Requests that must end at once (too many units) end here.
+  void apply(const Event& event, Instant now, Actions& out);
+
+  const PolicyOptions& options() const { return options_; }
+  const Levels& levels() const { return levels_; }
+  const LinkEstimator& link() const { return link_; }
+  const InFlight& in_flight() const { return in_flight_; }
+  /// Earliest deadline first; ties by id.
+  std::vector<RequestState>& requests() { return requests_; }
+  const std::vector<RequestState>& requests() const { return requests_; }
+
+  /// The link's median rate, lowered while what is in flight is overdue.
+  BitsPerSecond rate(Instant now) const;
+  /// The rate to give up a delivery by: upper quartile; without any knowledge of the link, as fast as there is.
+  BitsPerSecond hopeful_rate(Instant now) const;
+  /// Whether rate() stands on a measurement or on a trusted nominal figure.
+  bool knows_link() const { return link_.has_measured() || options_.nominal_is_trusted; }
+  /// When the decode workers will have finished what has arrived, by the options' rates.
+  Instant decode_free() const { return decode_free_; }
+  /// Whether one more grant keeps bytes in flight bounded.
+  bool has_room(Instant now) const;
+  /// What finished and open requests showed of a part's size: wire bytes against rows; zero rows when nothing is known.
+  PartTotal seen(Part part) const { return seen_[part]; }
+
+  /// The part must be offered. `inputs.in_flight` is filled in here. A repeated attempt's reason becomes kRetry.
+  void grant(RequestState& request, std::size_t index, Part part, Reason reason, Inputs inputs, Actions& out);
+  /// Terminal: removes the request, which must be of requests().
+  void recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out);
+  void complete(const RequestState& request, Reason reason, Inputs inputs, Actions& out);
+
+  /// When the request must be ended, so that what has arrived is published by its deadline.
+  Instant last_call(const RequestState& request) const;
+  /// When what has arrived by `arrival` can be published.
+  Instant publishable(Instant arrival) const { return std::max(arrival, decode_free_) + options_.decode.per_request; }
+
+  /// Slack, rate, in flight and recompute of a request: what every decision's inputs begin with.
+  Inputs inputs(const RequestState& request, Instant now) const;
+
+ private:
+  BitsPerSecond unless_overdue(BitsPerSecond estimate, Instant now) const;
+  RequestState* find(RequestId request);
+  void remove(RequestId request);
+  void open(const RequestOpened& opened, Instant now);
+  void accept(const Accepted& accepted, Instant now, Actions& out);
+  void offer(const Offered& offered, Instant now);
+  void arrive(const PartArrived& arrived, Instant now);
+  void fail(const PartFailed& failed, Instant now);
+
+  PolicyOptions options_;
+  Levels levels_;
+  LinkEstimator link_;
+  InFlight in_flight_;
+  std::vector<RequestState> requests_;
+  PartTable<PartTotal> seen_;
+  Instant decode_free_;
+  Instant now_;
+};
+
+}  // namespace sluice::scheduler

@@ -1,0 +1,56 @@
+// Parts that were granted and have not arrived, of all requests of one ingress, and the meter that reads the link's
+// rate from their arrivals: a span counts only while the part that ends it was already being sent.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/identity.h"
+#include "base/quantity.h"
+
+namespace sluice::scheduler {
+
+/// What an arrival says of the link: `bytes` came in `span` of backlogged time.
+struct Delivery {
+  Bytes bytes;
+  Duration span{0};
+};
+
+/// Threads: as its owner.
+class InFlight {
+ public:
+  struct Entry {
+    UnitKey unit;
+    Part part = Part::kBase;
+    Bytes bytes;
+    /// One worker's time to decode it.
+    Duration work{0};
+    Instant granted;
+  };
+
+  void grant(const Entry& entry);
+  /// Takes the part out; the delivery sample if it was there and the span is positive.
+  std::optional<Delivery> arrive(UnitKey unit, Part part, Duration rtt, Instant now);
+  void fail(UnitKey unit, Part part, Instant now);
+  /// Forgets all parts of a request that has ended.
+  void drop(RequestId request);
+
+  Bytes bytes() const { return bytes_; }
+  /// Decode work that will follow from all of it.
+  Duration work() const { return work_; }
+  std::size_t count() const { return parts_.size(); }
+  /// Since when the link has owed us something without delivering; never() when nothing is in flight.
+  Instant owed_since(Duration rtt) const;
+
+ private:
+  std::vector<Entry>::iterator find(UnitKey unit, Part part);
+  void forget(const Entry& entry);
+
+  std::vector<Entry> parts_;
+  Bytes bytes_;
+  Duration work_{0};
+  Instant last_arrival_;
+};
+
+}  // namespace sluice::scheduler

@@ -1,0 +1,279 @@
+#include "scheduler/planner.h"
+
+#include <algorithm>
+
+namespace sluice::scheduler {
+namespace {
+
+/// How often a stalled delivery is looked at again.
+constexpr Duration kShortestRecheck{2'000'000};
+constexpr Duration kLongestRecheck{100'000'000};
+constexpr std::int64_t kRechecksPerSlack = 16;
+/// A whole part is preferred over base-first only when it is done with this part of the time left to spare.
+constexpr std::int64_t kSpare = 8;
+
+bool is_at_floor(const RequestState& request) { return request.is_all_offered() && request.below_floor_arrived() == 0; }
+
+Part part_for(const UnitState& unit, Way way) {
+  if (way != Part::kBase && unit.states[way] == PartState::kOffered) return way;
+  if (const auto stage = unit.next_stage()) return *stage;
+  Part smallest = Part::kRaw;
+  Bytes size = Bytes::max();
+  for (const Part part : kWholeParts) {
+    if (unit.states[part] != PartState::kOffered || unit.sizes[part] >= size) continue;
+    smallest = part;
+    size = unit.sizes[part];
+  }
+  return smallest;
+}
+
+Reason reason_for(Part part, Reason chosen) {
+  if (part == Part::kBase) return Reason::kBaseFirst;
+  if (part_place(part) < kStageParts) return Reason::kFloorStage;
+  return chosen == Reason::kBaseFirst ? Reason::kFasterWhole : chosen;
+}
+
+}  // namespace
+
+void Planner::on(const Event& event, Instant now, Actions& out) {
+  board_.apply(event, now, out);
+  end_what_is_over(now, out);
+  // Bounded: each round grants one part or ends one request.
+  while (grant_needed(now, out) || grant_refinement(now, out)) {
+  }
+  set_wake(now);
+}
+
+void Planner::end_what_is_over(Instant now, Actions& out) {
+  Bytes ahead;
+  for (std::size_t place = 0; place < board_.requests().size();) {
+    const RequestState& request = board_.requests()[place];
+    const Bytes own = floor_bytes(board_, request);
+    if (end_delivered(request, now, out) || end_undeliverable(request, ahead, now, out)) continue;
+    ahead += own;
+    ++place;
+  }
+}
+
+bool Planner::end_delivered(const RequestState& request, Instant now, Actions& out) {
+  if (!is_at_floor(request)) return false;
+  Inputs inputs = board_.inputs(request, now);
+  inputs.predicted = board_.publishable(now) - now;
+  if (request.quality().arrived >= request.target_sum()) {
+    board_.complete(request, Reason::kTargetReached, inputs, out);
+    return true;
+  }
+  const Limit limit = refinement_limit(request, now);
+  if (board_.publishable(now) < limit.at) return false;
+  board_.complete(request, limit.reason, inputs, out);
+  return true;
+}
+
+bool Planner::end_undeliverable(const RequestState& request, Bytes ahead, Instant now, Actions& out) {
+  if (is_at_floor(request)) return false;
+  Inputs inputs = board_.inputs(request, now);
+  if (request.is_sealed() && request.hopeless() > 0) {
+    board_.recompute(request, Reason::kPartLost, inputs, out);
+    return true;
+  }
+  const bool is_hard = request.opened().deadline_kind == DeadlineKind::kHard;
+  if (is_hard && now >= board_.last_call(request)) {
+    board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
+    return true;
+  }
+  const Duration recompute = request.opened().recompute;
+  if (recompute == Duration::max()) return false;
+  const Road road{ahead, board_.hopeful_rate(now), now};
+  const Instant earliest = earliest_floor(board_, request, road);
+  if (earliest == Instant::never()) return false;
+  inputs.rate = road.rate;
+  inputs.bytes = floor_bytes(board_, request);
+  inputs.predicted = earliest - now;
+  const bool is_late = is_hard && earliest > board_.last_call(request) + board_.options().decode.per_request;
+  const bool is_slower = earliest > now + recompute;
+  if (!is_late && !is_slower) return false;
+  board_.recompute(request, is_slower ? Reason::kRecomputeSooner : Reason::kDeadlineInfeasible, inputs, out);
+  return true;
+}
+
+bool Planner::grant_needed(Instant now, Actions& out) {
+  Bytes ahead;
+  for (RequestState& request : board_.requests()) {
+    const auto index = request.next_needy();
+    if (!index) {
+      ahead += floor_bytes(board_, request);
+      continue;
+    }
+    if (!board_.has_room(now)) return false;
+    const Choice choice = choose_way(request, ahead, now);
+    const Part part = part_for(request.units()[*index], choice.way);
+    board_.grant(request, *index, part, reason_for(part, choice.reason), choice.inputs, out);
+    return true;
+  }
+  return false;
+}
+
+Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, Instant now) const {
+  Choice choice;
+  choice.inputs = board_.inputs(request, now);
+  const Road road{ahead, board_.rate(now), now};
+  const auto nested = floor_work(board_, request, Part::kBase);
+  const Instant nested_floor = nested ? forecast(board_, request, *nested, road) : Instant::never();
+  if (nested) {
+    choice.inputs.bytes = nested->wire;
+    choice.inputs.predicted = nested_floor - now;
+  }
+  if (!board_.knows_link()) return choice;
+  const auto take = [&](Way way, Reason reason, const Work& work, Instant at) {
+    choice.way = way;
+    choice.reason = reason;
+    choice.inputs.bytes = work.wire;
+    choice.inputs.predicted = at - now;
+  };
+  const auto raw = floor_work(board_, request, Part::kRaw);
+  if (raw && !raw->wire.is_zero() && others_fit(request, raw->wire, now)) {
+    const Instant raw_floor = forecast(board_, request, *raw, road);
+    if (raw_floor <= nested_floor) {
+      take(Part::kRaw, Reason::kBypassRaw, *raw, raw_floor);
+      return choice;
+    }
+  }
+  const auto staged = target_work(board_, request, Part::kBase);
+  Instant best = staged ? forecast(board_, request, *staged, road) : Instant::never();
+  const Instant limit = time_limit(request).at;
+  for (const Way way : kWholeParts) {
+    const auto work = target_work(board_, request, way);
+    if (!work || !others_fit(request, work->wire, now)) continue;
+    const Instant at = forecast(board_, request, *work, road);
+    if (at >= best || at + (at - now) / kSpare > limit) continue;
+    best = at;
+    take(way, Reason::kFasterWhole, *work, at);
+  }
+  return choice;
+}
+
+bool Planner::others_fit(const RequestState& request, Bytes extra, Instant now) const {
+  const BitsPerSecond rate = board_.rate(now);
+  Bytes due = board_.in_flight().bytes();
+  for (const RequestState& other : board_.requests()) {
+    if (&other == &request) continue;
+    due += floor_bytes(board_, other);
+    const Instant last_call = board_.last_call(other);
+    if (last_call == Instant::never()) continue;
+    const Bytes carried = sent_within(last_call - now, rate);
+    // A request that fails anyway is not a reason to hold this one back.
+    if (due <= carried && due + extra > carried) return false;
+  }
+  return true;
+}
+
+Planner::Limit Planner::time_limit(const RequestState& request) const {
+  Limit limit{request.opened().deadline == Instant::never()
+                  ? Instant::never()
+                  : board_.last_call(request) + board_.options().decode.per_request,
+              Reason::kDeadlineNear};
+  // In a hand-over this node has other work, and its recompute would start from nothing: only the deadline counts.
+  if (request.opened().mode == Mode::kReuse && request.opened().recompute != Duration::max()) {
+    const Instant recomputed = request.opened_at() + request.opened().recompute;
+    if (recomputed < limit.at) limit = Limit{recomputed, Reason::kRecomputeNear};
+  }
+  return limit;
+}
+
+Planner::Limit Planner::refinement_limit(const RequestState& request, Instant now) const {
+  const Limit limit = time_limit(request);
+  if (board_.requests().size() > 1 || !board_.knows_link()) return limit;
+  const Instant raw = raw_baseline(board_, request, now);
+  return raw < limit.at ? Limit{raw, Reason::kRawNear} : limit;
+}
+
+std::optional<Planner::Refinement> Planner::steepest(std::size_t place, Instant now) const {
+  const RequestState& request = board_.requests()[place];
+  if (request.quality().planned >= request.target_sum()) return std::nullopt;
+  // In reuse the other units' bases are about to be offered: a refinement now would stand in their way.
+  if (request.opened().mode == Mode::kReuse && !request.is_all_offered()) return std::nullopt;
+  const Way way = choose_way(request, Bytes(0), now).way;
+  std::optional<Refinement> best;
+  const auto consider = [&](std::size_t index, Part part, PartsPerMillion quality) {
+    const UnitState& unit = request.units()[index];
+    const PartsPerMillion before = planned_quality(unit, board_.levels());
+    if (unit.states[part] != PartState::kOffered || quality <= before) return;
+    const WideCount gain = static_cast<WideCount>((quality - before).count()) * unit.raw.count();
+    const Bytes bytes = unit.sizes[part];
+    if (best && gain * best->bytes.count() <= best->gain * bytes.count()) return;
+    best = Refinement{place, index, part, bytes, gain};
+  };
+  // TODO(perf): a heap per request would make this constant; it is a scan of at most kMostUnits.
+  for (std::size_t index = 0; index < request.units().size(); ++index) {
+    const UnitState& unit = request.units()[index];
+    if (!unit.is_offered() || unit.is_whole_planned()) continue;
+    const auto stage = unit.next_stage();
+    if (stage && way == Part::kBase) consider(index, *stage, board_.levels().points[*stage]);
+    for (const Part part : kWholeParts) {
+      if (way == Part::kBase || way == part) consider(index, part, board_.levels().whole(part));
+    }
+  }
+  return best;
+}
+
+bool Planner::fits(const RequestState& request, const Refinement& refinement, const Limit& limit, Instant now) const {
+  Work work;
+  work.wire = refinement.bytes;
+  work.last_wire = refinement.bytes;
+  work.decode = decode_time(board_.options().decode, refinement.part, request.units()[refinement.unit].raw);
+  work.last_decode = work.decode;
+  Bytes ahead;
+  for (const RequestState& other : board_.requests()) ahead += floor_bytes(board_, other);
+  return forecast(board_, request, work, Road{ahead, board_.rate(now), now}) <= limit.at;
+}
+
+bool Planner::grant_refinement(Instant now, Actions& out) {
+  std::optional<Refinement> best;
+  for (std::size_t place = 0; place < board_.requests().size(); ++place) {
+    const RequestState& request = board_.requests()[place];
+    // Bases come first: while one could be granted and there is no room, nothing else is.
+    if (request.below_floor_planned() > request.hopeless()) return false;
+    const auto candidate = steepest(place, now);
+    const Limit limit = refinement_limit(request, now);
+    if (candidate && fits(request, *candidate, limit, now)) {
+      const bool is_steeper = !best || candidate->gain * best->bytes.count() > best->gain * candidate->bytes.count();
+      if (is_steeper) best = candidate;
+      continue;
+    }
+    if (request.parts_in_flight() > 0 || !is_at_floor(request)) continue;
+    const bool is_exhausted = !candidate && request.quality().planned < request.target_sum();
+    if (!candidate && !is_exhausted) continue;
+    Inputs inputs = board_.inputs(request, now);
+    inputs.bytes = candidate ? candidate->bytes : Bytes(0);
+    inputs.predicted = board_.publishable(now) - now;
+    board_.complete(request, candidate ? limit.reason : Reason::kNothingBetter, inputs, out);
+    return true;
+  }
+  if (!best || !board_.has_room(now)) return false;
+  RequestState& request = board_.requests()[best->request];
+  Inputs inputs = board_.inputs(request, now);
+  inputs.bytes = best->bytes;
+  inputs.predicted = time_to_send(board_.in_flight().bytes() + best->bytes, inputs.rate);
+  board_.grant(request, best->unit, best->part, Reason::kSteepestRefinement, inputs, out);
+  return true;
+}
+
+void Planner::set_wake(Instant now) {
+  wake_at_ = Instant::never();
+  for (const RequestState& request : board_.requests()) {
+    Instant next = now + kLongestRecheck;
+    if (request.opened().deadline != Instant::never()) {
+      const Duration slack = request.opened().deadline - now;
+      next = now + std::clamp(slack / kRechecksPerSlack, kShortestRecheck, kLongestRecheck);
+      const Instant last_call = board_.last_call(request);
+      if (last_call > now) next = std::min(next, last_call);
+    }
+    if (is_at_floor(request)) {
+      const Instant limit = refinement_limit(request, now).at;
+      if (limit > now) next = std::min(next, limit);
+    }
+    wake_at_ = std::min(wake_at_, next);
+  }
+}
+
+}  // namespace sluice::scheduler

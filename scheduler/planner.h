@@ -1,0 +1,69 @@
+// Sluice's own policy. In this order: end what must end; bases (or the whole part that gets a request to its target
+// sooner) of all requests, earliest deadline first; then the refinement with the steepest gain of quality per byte;
+// stop at the target. A delivery that the deadline or plain recompute beats is given up as soon as that is known.
+// Invariants: never slower than raw rows would be, as far as the link is known; bytes in flight are bounded; a request
+// in reuse never spends time on refinement beyond the moment recompute would have finished.
+#pragma once
+
+#include <optional>
+
+#include "scheduler/board.h"
+#include "scheduler/forecast.h"
+
+namespace sluice::scheduler {
+
+/// Threads: one at a time.
+class Planner final : public Policy {
+ public:
+  explicit Planner(const PolicyOptions& options) : board_(options) {}
+
+  void on(const Event& event, Instant now, Actions& out) override;
+  Instant wake_at() const override { return wake_at_; }
+  std::string_view name() const override { return "sluice"; }
+
+  /// For tests of the laws.
+  const Board& board() const { return board_; }
+
+ private:
+  /// How a request goes on, and why.
+  struct Choice {
+    Way way = Part::kBase;
+    Reason reason = Reason::kBaseFirst;
+    Inputs inputs;
+  };
+  /// The moment after which refinement is not worth its time, and the reason that will be given.
+  struct Limit {
+    Instant at = Instant::never();
+    Reason reason = Reason::kDeadlineNear;
+  };
+  struct Refinement {
+    std::size_t request = 0;
+    std::size_t unit = 0;
+    Part part = Part::kBase;
+    Bytes bytes;
+    /// Quality gained x rows.
+    WideCount gain = 0;
+  };
+
+  void end_what_is_over(Instant now, Actions& out);
+  /// True when the request was ended (and is gone).
+  bool end_delivered(const RequestState& request, Instant now, Actions& out);
+  bool end_undeliverable(const RequestState& request, Bytes ahead, Instant now, Actions& out);
+  bool grant_needed(Instant now, Actions& out);
+  bool grant_refinement(Instant now, Actions& out);
+
+  Choice choose_way(const RequestState& request, Bytes ahead, Instant now) const;
+  bool others_fit(const RequestState& request, Bytes extra, Instant now) const;
+  /// By the deadline and by recompute alone.
+  Limit time_limit(const RequestState& request) const;
+  /// The same, and no later than raw rows would have been in place.
+  Limit refinement_limit(const RequestState& request, Instant now) const;
+  std::optional<Refinement> steepest(std::size_t place, Instant now) const;
+  bool fits(const RequestState& request, const Refinement& refinement, const Limit& limit, Instant now) const;
+  void set_wake(Instant now);
+
+  Board board_;
+  Instant wake_at_ = Instant::never();
+};
+
+}  // namespace sluice::scheduler

@@ -1,0 +1,81 @@
+#include "scheduler/policy_fixed.h"
+
+#include <algorithm>
+
+namespace sluice::scheduler {
+
+FixedPolicy::FixedPolicy(std::string name, std::vector<Part> parts, const PolicyOptions& options)
+    : name_(std::move(name)), parts_(std::move(parts)), board_(options) {
+  SLUICE_ASSERT(!parts_.empty());
+}
+
+void FixedPolicy::on(const Event& event, Instant now, Actions& out) {
+  board_.apply(event, now, out);
+  for (std::size_t place = 0; place < board_.requests().size();) {
+    if (!end_if_over(board_.requests()[place], now, out)) ++place;
+  }
+  while (board_.has_room(now) && grant_next(now, out)) {
+  }
+}
+
+bool FixedPolicy::end_if_over(const RequestState& request, Instant now, Actions& out) {
+  std::size_t arrived = 0;
+  bool is_lost = false;
+  for (const UnitState& unit : request.units()) {
+    const auto has = [&](PartState state) {
+      return std::any_of(parts_.begin(), parts_.end(), [&](Part part) { return unit.states[part] == state; });
+    };
+    is_lost = is_lost || has(PartState::kLost) || (request.is_sealed() && unit.is_offered() && has(PartState::kAbsent));
+    const bool is_here =
+        std::all_of(parts_.begin(), parts_.end(), [&](Part part) { return unit.states[part] == PartState::kArrived; });
+    if (is_here) ++arrived;
+  }
+  const Inputs inputs = board_.inputs(request, now);
+  if (request.is_all_offered() && arrived == request.offered_units()) {
+    board_.complete(request, Reason::kLevelDelivered, inputs, out);
+    return true;
+  }
+  const bool is_hard = request.opened().deadline_kind == DeadlineKind::kHard;
+  if (is_lost) {
+    board_.recompute(request, Reason::kPartLost, inputs, out);
+  } else if (is_hard && now >= board_.last_call(request)) {
+    board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool FixedPolicy::grant_next(Instant now, Actions& out) {
+  for (RequestState& request : board_.requests()) {
+    for (std::size_t index = 0; index < request.units().size(); ++index) {
+      for (const Part part : parts_) {
+        if (request.units()[index].states[part] != PartState::kOffered) continue;
+        Inputs inputs = board_.inputs(request, now);
+        inputs.bytes = request.units()[index].sizes[part];
+        inputs.predicted = time_to_send(board_.in_flight().bytes() + inputs.bytes, inputs.rate);
+        board_.grant(request, index, part, Reason::kFixedLevel, inputs, out);
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+Instant FixedPolicy::wake_at() const {
+  Instant wake = Instant::never();
+  for (const RequestState& request : board_.requests()) {
+    if (request.opened().deadline_kind == DeadlineKind::kHard) wake = std::min(wake, board_.last_call(request));
+  }
+  return wake;
+}
+
+void RecomputePolicy::on(const Event& event, Instant now, Actions& out) {
+  board_.apply(event, now, out);
+  while (!board_.requests().empty()) {
+    const RequestState& request = board_.requests().front();
+    board_.recompute(request, Reason::kPolicyRecomputes, board_.inputs(request, now), out);
+  }
+}
+
+}  // namespace sluice::scheduler
