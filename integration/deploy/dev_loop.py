@@ -83,9 +83,7 @@ class Loop:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 self.fill_cache()
-            except Failure as failure:
-                if self.is_warm():
-                    raise
+            except package_index.Unreachable as failure:
                 print(f"  {failure}\n  going on WITHOUT llama.cpp and its model: tests that need them skip", file=sys.stderr)
                 self.with_model = False
 
@@ -197,6 +195,12 @@ class Loop:
         return 0
 
 
+def keep_ccache_writable(cache, environment=os.environ):
+    """Without a writable home, ccache's files go beside ours."""
+    if not environment.get("CCACHE_DIR") and not os.access(environment.get("HOME") or "/nonexistent", os.W_OK):
+        environment["CCACHE_DIR"] = str(cache / "ccache")
+
+
 def try_lock(lock):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -287,6 +291,7 @@ def main(argv):
     with_model = "--no-model" not in arguments
     loop = Loop(cache_folder(), phases, with_model)
     os.chdir(ROOT)
+    keep_ccache_writable(loop.cache)
     try:
         return perform(loop, verb, [item for item in arguments if item != "--no-model"])
     except Failure as failure:

