@@ -181,7 +181,7 @@ class Loop:
 
     def fuzz(self, seconds):
         self.setup()
-        folder = self.build("fuzz")
+        folder = self.build("fuzz", ["fuzzers"])
         targets = sorted(path for path in (folder / "tests/fuzz").glob("*_fuzz") if os.access(path, os.X_OK))
         if not targets:
             raise Failure("the tree has no fuzz target yet (build/fuzz/tests/fuzz/*_fuzz)")
