@@ -152,7 +152,9 @@ Inputs Board::inputs(const RequestState& request, Instant now) const {
   return inputs;
 }
 
-void Board::grant(RequestState& request, std::size_t index, Part part, Reason reason, Inputs inputs, Actions& out) {
+void Board::grant(RequestState& request, const Pick& pick, Actions& out) {
+  const auto [index, part, reason, given] = pick;
+  Inputs inputs = given;
   const UnitState& unit = request.units()[index];
   const bool is_retry = unit.attempts[part] > 0;
   const Bytes size = unit.sizes[part];

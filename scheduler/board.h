@@ -20,6 +20,14 @@ namespace sluice::scheduler {
 /// A request may have at most so many units.
 inline constexpr std::uint64_t kMostUnits = 1 << 16;
 
+/// One part that a policy chose to grant, and the figures it was chosen by.
+struct Pick {
+  std::size_t unit = 0;
+  Part part = Part::kBase;
+  Reason reason{};
+  Inputs inputs;
+};
+
 /// Threads: one at a time.
 class Board {
  public:
@@ -51,8 +59,8 @@ class Board {
   /// What finished and open requests showed of a part's size: wire bytes against rows; zero rows when nothing is known.
   PartTotal seen(Part part) const { return seen_[part]; }
 
-  /// The part must be offered. `inputs.in_flight` is filled in here. A repeated attempt's reason becomes kRetry.
-  void grant(RequestState& request, std::size_t index, Part part, Reason reason, Inputs inputs, Actions& out);
+  /// The part must be offered. `pick.inputs.in_flight` is filled in here. A repeated attempt's reason becomes kRetry.
+  void grant(RequestState& request, const Pick& pick, Actions& out);
   /// Terminal: removes the request, which must be of requests().
   void recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out);
   void complete(const RequestState& request, Reason reason, Inputs inputs, Actions& out);

@@ -107,7 +107,7 @@ bool Planner::grant_needed(Instant now, Actions& out) {
     if (!board_.has_room(now)) return false;
     const Choice choice = choose_way(request, ahead, now);
     const Part part = part_for(request.units()[*index], choice.way);
-    board_.grant(request, *index, part, reason_for(part, choice.reason), choice.inputs, out);
+    board_.grant(request, {*index, part, reason_for(part, choice.reason), choice.inputs}, out);
     return true;
   }
   return false;
@@ -254,7 +254,7 @@ bool Planner::grant_refinement(Instant now, Actions& out) {
   Inputs inputs = board_.inputs(request, now);
   inputs.bytes = best->bytes;
   inputs.predicted = time_to_send(board_.in_flight().bytes() + best->bytes, inputs.rate);
-  board_.grant(request, best->unit, best->part, Reason::kSteepestRefinement, inputs, out);
+  board_.grant(request, {best->unit, best->part, Reason::kSteepestRefinement, inputs}, out);
   return true;
 }
 

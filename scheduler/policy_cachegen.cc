@@ -127,7 +127,7 @@ bool CacheGenPolicy::grant_started(RequestState& request, const Stream& stream, 
   for (std::size_t index = 0; index < stream.last; ++index) {
     for (const Part part : stream.levels[index]) {
       if (request.units()[index].states[part] != PartState::kOffered) continue;
-      board_.grant(request, index, part, stream.reason, stream.inputs, out);
+      board_.grant(request, {index, part, stream.reason, stream.inputs}, out);
       return true;
     }
   }

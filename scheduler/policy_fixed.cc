@@ -54,7 +54,7 @@ bool FixedPolicy::grant_next(Instant now, Actions& out) {
         Inputs inputs = board_.inputs(request, now);
         inputs.bytes = request.units()[index].sizes[part];
         inputs.predicted = time_to_send(board_.in_flight().bytes() + inputs.bytes, inputs.rate);
-        board_.grant(request, index, part, Reason::kFixedLevel, inputs, out);
+        board_.grant(request, {index, part, Reason::kFixedLevel, inputs}, out);
         return true;
       }
     }

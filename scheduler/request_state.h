@@ -31,6 +31,7 @@ struct Levels {
 /// Parts that are a whole unit alone.
 inline constexpr std::array<Part, 3> kWholeParts = {Part::kRaw, Part::kLossless, Part::kInt8};
 
+/// What is known of one unit: its size once offered, and of each part the size, the state and how often it was granted.
 struct UnitState {
   Bytes raw;
   PartSizes sizes;
@@ -49,6 +50,7 @@ struct UnitState {
   std::optional<Part> next_stage() const;
 };
 
+/// Quality of a unit by its parts in flight and arrived, or by the arrived ones alone.  Threads: pure.
 PartsPerMillion planned_quality(const UnitState& unit, const Levels& levels);
 PartsPerMillion arrived_quality(const UnitState& unit, const Levels& levels);
 

@@ -46,6 +46,7 @@ std::vector<Input> read_corpus(const std::filesystem::path& place) {
   }
   std::sort(files.begin(), files.end());
   std::vector<Input> corpus;
+  corpus.reserve(files.size());
   for (const auto& file : files) corpus.push_back(read_file(file));
   return corpus;
 }
