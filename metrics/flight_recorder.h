@@ -1,5 +1,6 @@
 // The last events of a node, for the time after something went wrong. A ring of fixed size: recording never allocates
 // more than the event itself holds, and never waits for a reader longer than a copy.
+// Words inside events are views: they must be literals (or live as long as the recorder), as all words of events are.
 #pragma once
 
 #include <cstddef>
