@@ -39,6 +39,7 @@ enum class Metric : std::size_t {
 };
 inline constexpr std::size_t kMetricCount = 21;
 
+/// What the catalogue says of one metric.
 struct MetricEntry {
   Metric metric;
   std::string_view name;

@@ -22,6 +22,7 @@ struct BuildInfo {
   std::string cuda;
 };
 
+/// What Counters must know before the first event.
 struct CountersOptions {
   BuildInfo build;
   /// Words for the labels `choice` and `reason` of sluice_decisions_total: all that the scheduler can say.

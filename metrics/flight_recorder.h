@@ -12,6 +12,7 @@
 
 namespace sluice::metrics {
 
+/// An event and when it was emitted.
 struct RecordedEvent {
   Instant at;
   Event event;

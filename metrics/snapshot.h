@@ -15,11 +15,13 @@ enum class SeriesKind : std::uint8_t { kCounter, kGauge, kHistogram };
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
+/// One counter or gauge.
 struct Sample {
   Labels labels;
   /// Counters and gauges.
   double value = 0;
 };
+/// One histogram.
 struct HistogramSample {
   Labels labels;
   Histogram histogram;
