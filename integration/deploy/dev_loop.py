@@ -115,14 +115,17 @@ class Loop:
         llama_cpp_library.build(archive, self.cache, stamp, flags, self.jobs)
 
     def build(self, preset, targets=(), tool_arguments=()):
-        """Configures when needed (CMake's own files say when) and builds; tool_arguments go to ninja."""
+        """Configures when needed (CMake's own files say when) and builds; tool_arguments go to ninja.
+
+        All set-up speaks on standard error, so that what the demo prints can be read by a program.
+        """
         folder = ROOT / "build" / preset
         self.phases.run("configure", lambda: self.configure(preset, folder))
         command = ["cmake", "--build", str(folder), "-j", self.jobs]
         for target in targets:
             command += ["--target", target]
         command += ["--", *tool_arguments] if tool_arguments else []
-        self.phases.run("build", lambda: run_shown(command, "the build"))
+        self.phases.run("build", lambda: run_shown(command, "the build", sys.stderr))
         return folder
 
     def configure(self, preset, folder):

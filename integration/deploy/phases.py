@@ -59,8 +59,8 @@ def run_logged(command, log, what):
         raise Failure(f"{what} failed (exit {status}); the whole output is in {log}")
 
 
-def run_shown(command, what, env=None):
-    """Runs a command with its output on the terminal; anything but exit 0 is a Failure."""
-    status = subprocess.run(command, env=env, check=False).returncode
+def run_shown(command, what, output=None):
+    """Runs a command with its output on the terminal (or in the stream `output`); anything but exit 0 is a Failure."""
+    status = subprocess.run(command, stdout=output, check=False).returncode
     if status != 0:
         raise Failure(f"{what} failed (exit {status})")
