@@ -22,14 +22,16 @@ constexpr sluice::kernels::KvShape kShape{.layers = sluice::Layers(2),
                                           .kv_heads = sluice::Heads(1),
                                           .head_dim = sluice::HeadDim(4),
                                           .dtype = sluice::kernels::DType::kF16};
-constexpr std::size_t kSequenceSize = 4;
-
 /// The blob as if its source sequence had been 0: in the header and in each cell.
 std::vector<std::byte> without_sequence(std::span<const std::byte> blob) {
+  constexpr std::size_t kHeaderSequence = 4;
+  constexpr std::size_t kCellSequence = 16 + 8;
   std::vector<std::byte> changed(blob.begin(), blob.end());
-  std::fill_n(changed.begin() + 4, kSequenceSize, std::byte{0});
-  for (std::uint64_t cell = 0; cell < kShape.tokens.count(); ++cell) {
-    std::fill_n(changed.begin() + static_cast<std::ptrdiff_t>(16 + 12 * cell + 8), kSequenceSize, std::byte{0});
+  for (std::size_t i = 0; i < sizeof(std::int32_t); ++i) {
+    changed[kHeaderSequence + i] = std::byte{0};
+    for (std::size_t cell = 0; cell < kShape.tokens.count(); ++cell) {
+      changed[kCellSequence + 12 * cell + i] = std::byte{0};
+    }
   }
   return changed;
 }
