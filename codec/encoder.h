@@ -31,8 +31,8 @@ struct UnitContext {
 /// How coarse the base is and what is protected. The defaults were tuned on SmolLM2-135M (docs in FORMAT.md section 5).
 struct EncoderOptions {
   /// Base step of K and V relative to the rms of a head's residual.
-  float key_step = 0.55F;
-  float value_step = 1.1F;
+  float key_step = 1.1F;
+  float value_step = 2.0F;
   /// First tokens of the request that stay raw (sinks), and newest tokens that are coded at half the step.
   Tokens raw_first = Tokens(1);
   Tokens fine_newest = Tokens(32);

@@ -41,7 +41,7 @@ struct FrameHeader {
   /// Digest of the frame that this one refines; 0 for a part that stands alone.
   ContentHash parent;
   Bytes payload;
-  /// Over the header, with this field as zero, and the payload.
+  /// Over the header, with this field as zero, and the payload; set by seal_frame.
   ContentHash digest;
   bool operator==(const FrameHeader&) const = default;
 };
@@ -52,6 +52,9 @@ struct FrameView {
   FrameHeader header;
   std::span<const std::byte> payload;
 };
+
+/// The one spelling of a rope in headers: an unknown or absent rotation has zero dims and base.  Threads: pure.
+kernels::RopeSpec canonical(const kernels::RopeSpec& rope);
 
 /// Reads and checks one frame: magic, version, every field's bounds, exact length, digest.
 /// Errors: kTruncated, kBadMagic, kBadVersion, kBadField, kBadLength, kTrailingBytes, kDigestMismatch.

@@ -22,6 +22,7 @@ struct ColumnMoments {
   float mean = 0;
   float variance = 0;        ///< around the mean
   float mean_magnitude = 0;  ///< of value - mean
+  float max_magnitude = 0;   ///< of value - mean
   bool finite = true;        ///< false when a value is NaN or infinite; the rest is then without meaning
 };
 using MomentsFn = ColumnMoments(std::span<const float> column);

@@ -1,0 +1,58 @@
+#include "codec/decoder.h"
+
+#include <array>
+#include <vector>
+
+#include "codec/frame.h"
+#include "codec/lossless.h"
+#include "codec/nested_decoder.h"
+#include "codec/plain.h"
+
+namespace sluice::codec {
+namespace {
+
+Result<void> check_expected(const FrameHeader& header, const kernels::KvShape& expected, const UnitContext& context) {
+  if (header.shape != expected) return Error{ErrorCode::kBadField, 0, "shape differs from what was agreed"};
+  if (header.rope != canonical(context.rope)) return Error{ErrorCode::kBadField, 0, "rope differs"};
+  if (header.first_position != context.first_position) return Error{ErrorCode::kBadField, 0, "position differs"};
+  if (header.profile != ContentHash()) return Error{ErrorCode::kProfileMismatch, 0, "frame profile"};
+  return {};
+}
+
+}  // namespace
+
+struct Decoder::State {
+  explicit State(const kernels::KernelTable& table) : kernels(&table), nested(table), lossless(table) {}
+  const kernels::KernelTable* kernels;
+  NestedDecoder nested;
+  LosslessCoder lossless;
+  std::vector<float> rows;
+};
+
+Decoder::Decoder(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Decoder::Decoder(Decoder&&) noexcept = default;
+Decoder& Decoder::operator=(Decoder&&) noexcept = default;
+Decoder::~Decoder() = default;
+
+Result<Decoder> Decoder::open(const kernels::KernelTable& kernels) { return Decoder(std::make_unique<State>(kernels)); }
+
+Result<void> Decoder::decode(std::span<const std::span<const std::byte>> frames, const kernels::KvShape& expected,
+                             const UnitContext& context, const kernels::MutableUnitView& out) {
+  SLUICE_ASSERT(out.shape == expected);
+  SLUICE_ASSERT(out.k.size() == expected.layers.count() && out.v.size() == expected.layers.count());
+  if (frames.empty() || frames.size() > kNestedStages) return Error{ErrorCode::kBadField, 0, "number of frames"};
+  std::array<FrameView, kNestedStages> views;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    SLUICE_ASSIGN(views[i], parse_frame(*state_->kernels, frames[i]));
+    SLUICE_TRY(check_expected(views[i].header, expected, context));
+  }
+  const Part part = views[0].header.part;
+  const bool stands_alone = part == Part::kRaw || part == Part::kLossless || part == Part::kInt8;
+  if (!stands_alone) return state_->nested.decode(std::span<const FrameView>(views).first(frames.size()), out);
+  if (frames.size() != 1) return Error{ErrorCode::kBadField, 0, "number of frames"};
+  if (part == Part::kRaw) return read_raw(*state_->kernels, views[0].payload, out);
+  if (part == Part::kInt8) return read_int8(*state_->kernels, views[0].payload, out, state_->rows);
+  return state_->lossless.read(views[0].payload, out);
+}
+
+}  // namespace sluice::codec

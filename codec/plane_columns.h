@@ -1,0 +1,41 @@
+// One plane (K or V of one layer) as fp32 columns and back: gather, transpose, and RoPE undone or redone. A column is
+// one channel of consecutive tokens; columns lie one after the other. Used by the nested encoder and decoder.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/shape.h"
+#include "kernels/table.h"
+
+namespace sluice::codec {
+
+/// The coded tokens of one plane.
+struct PlaneExtent {
+  const kernels::KvShape* shape = nullptr;
+  kernels::TokenRange range;
+  std::uint64_t width() const { return shape->row_values(); }
+};
+
+/// Buffers that grow once: a strip of rows between the two layouts.
+struct StripScratch {
+  std::vector<float> rows;
+};
+
+/// columns = [width][range.count].
+void load_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, const kernels::PlaneView& plane,
+                  std::span<float> columns, StripScratch& scratch);
+void store_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, std::span<const float> columns,
+                   const kernels::MutablePlaneView& plane, StripScratch& scratch);
+
+/// Turns every head of K. sine_sign: -1 takes RoPE off, 1 puts it on. `angles` may be empty: then nothing turns.
+struct RopeTurn {
+  const kernels::RopeSpec* rope = nullptr;
+  const kernels::RopeAngles* angles = nullptr;
+  float sine_sign = 1.0F;
+};
+void rotate_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, const RopeTurn& turn,
+                    std::span<float> columns);
+
+}  // namespace sluice::codec

@@ -1,0 +1,70 @@
+#include "codec/static_tables.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/assert.h"
+
+namespace sluice::codec {
+namespace {
+
+// 2^(-9 + (i - 1/2) / 2): variances between two neighbouring spreads, i = 1..37. A repeated product of two constants
+// would round differently than this; sqrt is exact to the last bit everywhere.
+float boundary(std::size_t spread) {
+  const float quarter = std::sqrt(std::sqrt(2.0F));
+  const float octaves = std::ldexp(1.0F, static_cast<int>(spread / 2) - 9);
+  return octaves * (spread % 2 == 0 ? 1.0F / quarter : quarter);
+}
+
+// Between the mean magnitudes over sigma of shapes .6, .9, 1.3, 2: .590, .675, .745, .798.
+constexpr std::array<float, kShapes - 1> kShapeBoundaries{0.632F, 0.710F, 0.772F};
+
+void fill_refinement(const std::array<std::uint8_t, kRefinementNumbers>& numbers,
+                     std::array<StaticTables::Contexts, kClasses>& tables) {
+  std::array<std::uint16_t, kernels::kRefinementSymbols> frequencies{};
+  auto next = numbers.begin();
+  for (StaticTables::Contexts& contexts : tables) {
+    for (kernels::RansTable& table : contexts) {
+      std::copy_n(next, frequencies.size(), frequencies.begin());
+      next += static_cast<std::ptrdiff_t>(frequencies.size());
+      SLUICE_ASSERT(make_rans_table(frequencies, table));
+    }
+  }
+}
+
+// Numbers of one base table: largest, then frequency of |n| = 0..largest for either sign, then of the escape.
+void fill_base(StaticTables& tables) {
+  std::array<std::uint16_t, kernels::kRansMaxSymbols> frequencies{};
+  std::size_t at = 0;
+  for (std::size_t index = 0; index < kClasses; ++index) {
+    const std::size_t largest = kBaseFrequencies[at++];
+    for (std::size_t symbol = 0; symbol <= 2 * largest; ++symbol) {
+      frequencies[symbol] = kBaseFrequencies[at + (symbol + 1) / 2];
+    }
+    frequencies[2 * largest + 1] = kBaseFrequencies[at + largest + 1];
+    at += largest + 2;
+    tables.largest[index] = static_cast<std::uint8_t>(largest);
+    SLUICE_ASSERT(make_rans_table(std::span(frequencies).first(2 * largest + 2), tables.base[index]));
+  }
+  SLUICE_ASSERT(at == kBaseNumbers);
+}
+
+}  // namespace
+
+std::size_t choose_class(float variance_in_steps, float magnitude_over_sigma) {
+  std::size_t spread = 0;
+  while (spread + 1 < kSpreads && variance_in_steps >= boundary(spread + 1)) ++spread;
+  std::size_t shape = 0;
+  while (shape + 1 < kShapes && magnitude_over_sigma >= kShapeBoundaries[shape]) ++shape;
+  return shape * kSpreads + spread;
+}
+
+std::unique_ptr<const StaticTables> make_static_tables() {
+  auto tables = std::make_unique<StaticTables>();
+  fill_base(*tables);
+  fill_refinement(kRefinement1Frequencies, tables->refinement[0]);
+  fill_refinement(kRefinement2Frequencies, tables->refinement[1]);
+  return tables;
+}
+
+}  // namespace sluice::codec

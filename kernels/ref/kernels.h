@@ -1,0 +1,29 @@
+// Declarations of the scalar kernels, each in the .cc of its stem. Only table.cc and tests include this.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace sluice::kernels::ref {
+
+DigestFn digest;
+CopyRowsFn copy_rows;
+GatherFn gather;
+PlaceRowsFn place_rows;
+ScatterFn scatter;
+ToColumnsFn to_columns;
+ToRowsFn to_rows;
+RotateFn rotate;
+MomentsFn moments;
+QuantizeFn quantize;
+DequantizeFn dequantize;
+FoldFn fold;
+UnfoldFn unfold;
+FoldRefinementFn fold_refinement;
+ContextFn context;
+RefineFn refine;
+RansEncodeFn rans_encode;
+RansDecodeFn rans_decode;
+RansEncodeContextFn rans_encode_context;
+RansDecodeContextFn rans_decode_context;
+
+}  // namespace sluice::kernels::ref

@@ -1,0 +1,130 @@
+// Scalar quantiser and symbol folding. Straight loops over one column, no branches inside.
+#include "kernels/quantize.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/assert.h"
+#include "kernels/ref/kernels.h"
+
+namespace sluice::kernels::ref {
+namespace {
+
+// Sums run in this many lanes, then pairwise: the order is fixed so that every machine rounds alike.
+constexpr std::size_t kSumLanes = 8;
+using Lanes = std::array<float, kSumLanes>;
+
+float total(const Lanes& lanes) {
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+template <typename Term>
+float sum_of(std::span<const float> column, Term term) {
+  Lanes lanes{};
+  std::size_t i = 0;
+  for (; i + kSumLanes <= column.size(); i += kSumLanes) {
+    for (std::size_t lane = 0; lane < kSumLanes; ++lane) lanes[lane] += term(column[i + lane]);
+  }
+  for (std::size_t lane = 0; i + lane < column.size(); ++lane) lanes[lane] += term(column[i + lane]);
+  return total(lanes);
+}
+
+bool all_finite(std::span<const float> column) {
+  std::uint32_t worst = 0;
+  for (const float value : column) worst = std::max(worst, std::bit_cast<std::uint32_t>(value) & 0x7F800000U);
+  return worst != 0x7F800000U;
+}
+
+}  // namespace
+
+ColumnMoments moments(std::span<const float> column) {
+  ColumnMoments result;
+  result.finite = all_finite(column);
+  if (!result.finite || column.empty()) return result;
+  const float share = 1.0F / static_cast<float>(column.size());
+  const float origin = column[0];  // large means would cost the sums their digits
+  result.mean = origin + share * sum_of(column, [origin](float x) { return x - origin; });
+  const float mean = result.mean;
+  result.variance = share * sum_of(column, [mean](float x) { return (x - mean) * (x - mean); });
+  result.mean_magnitude = share * sum_of(column, [mean](float x) { return std::fabs(x - mean); });
+  for (const float value : column) result.max_magnitude = std::max(result.max_magnitude, std::fabs(value - mean));
+  return result;
+}
+
+void quantize(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out) {
+  SLUICE_ASSERT(out.size() == column.size());
+  constexpr float kLimit = static_cast<float>(kLargestIndex);
+  for (std::size_t i = 0; i < column.size(); ++i) {
+    const float steps = (column[i] - by.mean) * by.scale;
+    const float magnitude = std::min(std::fabs(steps), kLimit);
+    const std::int32_t rounded = static_cast<std::int32_t>(magnitude + 0.5F);
+    const std::int32_t kept = magnitude < kZeroThreshold ? 0 : rounded;
+    out[i] = static_cast<std::int16_t>(steps < 0 ? -kept : kept);
+  }
+}
+
+void dequantize(std::span<const std::int16_t> indices, DequantizeScale by, std::span<float> out) {
+  SLUICE_ASSERT(out.size() == indices.size());
+  for (std::size_t i = 0; i < indices.size(); ++i) out[i] = static_cast<float>(indices[i]) * by.step + by.mean;
+}
+
+std::size_t fold(std::span<const std::int16_t> indices, std::uint32_t largest, std::span<std::uint8_t> symbols) {
+  SLUICE_ASSERT(symbols.size() == indices.size() && largest < kRansMaxSymbols / 2);
+  const std::int32_t escape = static_cast<std::int32_t>(2 * largest + 1);
+  std::int32_t escapes = 0;
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    const std::int32_t index = indices[i];
+    const std::int32_t folded = 2 * std::abs(index) - (index > 0 ? 1 : 0);
+    symbols[i] = static_cast<std::uint8_t>(std::min(folded, escape));
+    escapes += folded >= escape ? 1 : 0;
+  }
+  return static_cast<std::size_t>(escapes);
+}
+
+std::size_t unfold(std::span<const std::uint8_t> symbols, std::uint32_t largest, std::span<std::int16_t> indices) {
+  SLUICE_ASSERT(symbols.size() == indices.size());
+  const std::int32_t escape = static_cast<std::int32_t>(2 * largest + 1);
+  std::int32_t escapes = 0;
+  for (std::size_t i = 0; i < symbols.size(); ++i) {
+    const std::int32_t symbol = symbols[i];
+    const std::int32_t magnitude = (symbol + 1) >> 1;
+    const std::int32_t index = (symbol & 1) != 0 ? magnitude : -magnitude;
+    indices[i] = static_cast<std::int16_t>(symbol == escape ? 0 : index);
+    escapes += symbol == escape ? 1 : 0;
+  }
+  return static_cast<std::size_t>(escapes);
+}
+
+void fold_refinement(std::span<const std::int16_t> coarse, std::span<const std::int16_t> fine,
+                     std::span<std::uint8_t> symbols, std::span<std::uint8_t> contexts) {
+  SLUICE_ASSERT(coarse.size() == fine.size() && coarse.size() == symbols.size() && coarse.size() == contexts.size());
+  for (std::size_t i = 0; i < coarse.size(); ++i) {
+    const std::int32_t n = coarse[i];
+    const std::int32_t difference = fine[i] - 3 * n;
+    const std::int32_t symbol = (n < 0 ? -difference : difference) + 2;
+    symbols[i] = static_cast<std::uint8_t>(std::clamp(symbol, 0, 4));
+    contexts[i] = static_cast<std::uint8_t>(std::min(std::abs(n), 2));
+  }
+}
+
+void context(std::span<const std::int16_t> coarse, std::span<std::uint8_t> contexts) {
+  SLUICE_ASSERT(coarse.size() == contexts.size());
+  for (std::size_t i = 0; i < coarse.size(); ++i) {
+    contexts[i] = static_cast<std::uint8_t>(std::min(std::abs(static_cast<std::int32_t>(coarse[i])), 2));
+  }
+}
+
+void refine(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indices) {
+  SLUICE_ASSERT(symbols.size() == indices.size());
+  for (std::size_t i = 0; i < symbols.size(); ++i) {
+    const std::int32_t n = indices[i];
+    const std::int32_t difference = static_cast<std::int32_t>(symbols[i]) - 2;
+    const std::int32_t fine = 3 * n + (n < 0 ? -difference : difference);
+    indices[i] = static_cast<std::int16_t>(std::clamp(fine, -kLargestIndex, kLargestIndex));
+  }
+}
+
+}  // namespace sluice::kernels::ref

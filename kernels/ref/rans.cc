@@ -1,0 +1,168 @@
+// Scalar rANS: the normative coder. The decoder checks for words once per group of 32 symbols, then runs free.
+#include "kernels/rans.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+#include "kernels/ref/kernels.h"
+
+namespace sluice::kernels {
+
+bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& table) {
+  if (frequencies.size() > kRansMaxSymbols) return false;
+  std::uint32_t sum = 0;
+  for (const std::uint16_t frequency : frequencies) sum += frequency;
+  if (sum != kRansSlots) return false;
+  table = RansTable{};
+  std::uint32_t start = 0;
+  for (std::uint32_t symbol = 0; symbol < frequencies.size(); ++symbol) {
+    const std::uint32_t frequency = frequencies[symbol];
+    for (std::uint32_t offset = 0; offset < frequency; ++offset) {
+      table.decode[start + offset] = symbol | frequency << 8U | offset << 20U;
+    }
+    if (frequency != 0) {
+      const std::uint64_t reciprocal = ((std::uint64_t{1} << 40U) + frequency - 1) / frequency;
+      table.encode[symbol] = {reciprocal, std::uint64_t{frequency} << 24U, start, kRansSlots - frequency};
+    }
+    start += frequency;
+  }
+  return true;
+}
+
+RansWriter open_rans_writer(std::span<std::byte> room) {
+  RansWriter writer;
+  writer.states.fill(kRansStart);
+  writer.first = room.data();
+  writer.cursor = room.data() + room.size();
+  return writer;
+}
+
+bool is_finished(const RansReader& reader) {
+  const bool at_start =
+      std::all_of(reader.states.begin(), reader.states.end(), [](std::uint32_t state) { return state == kRansStart; });
+  return reader.intact && reader.cursor == reader.end && at_start;
+}
+
+namespace ref {
+namespace {
+
+constexpr std::size_t kWord = sizeof(std::uint16_t);
+
+// Words are little-endian on every machine that this builds for; table.cc asserts it.
+std::uint16_t load_word(const std::byte* from) {
+  std::uint16_t word;
+  std::memcpy(&word, from, kWord);
+  return word;
+}
+
+std::byte* put(std::uint32_t& state, const RansTable::EncodeEntry& entry, std::byte* cursor) {
+  std::uint64_t x = state;
+  if (x >= entry.limit) {
+    const std::uint16_t word = static_cast<std::uint16_t>(x);
+    cursor -= kWord;
+    std::memcpy(cursor, &word, kWord);
+    x >>= 16U;
+  }
+  // x < frequency << 24, so this quotient by reciprocal is exact: see FORMAT.md section 4.
+  const std::uint64_t quotient = (x * entry.reciprocal) >> 40U;
+  state = static_cast<std::uint32_t>(x + entry.start + quotient * entry.complement);
+  return cursor;
+}
+
+struct Step {
+  std::uint32_t state;
+  std::uint8_t symbol;
+};
+
+inline Step take(std::uint32_t state, const RansTable& table) {
+  const std::uint32_t entry = table.decode[state & (kRansSlots - 1)];
+  const std::uint32_t frequency = (entry >> 8U) & 0xFFFU;
+  return {frequency * (state >> 8U) + (entry >> 20U), static_cast<std::uint8_t>(entry)};
+}
+
+// Decodes up to 32 symbols of one group with a check per word; used near the end of the words and for short groups.
+template <typename TableOf>
+void take_checked(RansReader& reader, TableOf table_of, std::span<std::uint8_t> symbols) {
+  for (std::size_t lane = 0; lane < symbols.size(); ++lane) {
+    const Step step = take(reader.states[lane], table_of(lane));
+    symbols[lane] = step.symbol;
+    std::uint32_t state = step.state;
+    if (state < kRansStart) {
+      if (reader.cursor == reader.end) {
+        reader.intact = false;
+        state |= kRansStart;  // keeps the arithmetic in range; the result is refused anyway
+      } else {
+        state = state << 16U | load_word(reader.cursor);
+        reader.cursor += kWord;
+      }
+    }
+    reader.states[lane] = state;
+  }
+}
+
+template <typename TableOf>
+void decode_run(RansReader& reader, TableOf table_of, std::span<std::uint8_t> symbols) {
+  std::size_t done = 0;
+  const std::byte* cursor = reader.cursor;
+  for (; done + kRansLanes <= symbols.size(); done += kRansLanes) {
+    if (reader.end - cursor < static_cast<std::ptrdiff_t>(kRansLanes * kWord)) break;
+    std::uint8_t* const out = symbols.data() + done;
+    for (std::size_t lane = 0; lane < kRansLanes; ++lane) {
+      const Step step = take(reader.states[lane], table_of(done + lane));
+      out[lane] = step.symbol;
+      const std::uint32_t refilled = step.state << 16U | load_word(cursor);
+      const bool is_low = step.state < kRansStart;
+      reader.states[lane] = is_low ? refilled : step.state;
+      cursor += is_low ? kWord : 0;
+    }
+  }
+  reader.cursor = cursor;
+  for (; done < symbols.size(); done += kRansLanes) {
+    const std::size_t group = std::min(kRansLanes, symbols.size() - done);
+    take_checked(
+        reader, [&](std::size_t lane) -> const RansTable& { return table_of(done + lane); },
+        symbols.subspan(done, group));
+  }
+}
+
+template <typename TableOf>
+void encode_run(RansWriter& writer, TableOf table_of, std::span<const std::uint8_t> symbols) {
+  SLUICE_ASSERT(static_cast<std::size_t>(writer.cursor - writer.first) >= symbols.size() * kWord);
+  std::byte* cursor = writer.cursor;
+  for (std::size_t i = symbols.size(); i-- > 0;) {
+    cursor = put(writer.states[i % kRansLanes], table_of(i).encode[symbols[i]], cursor);
+  }
+  writer.cursor = cursor;
+}
+
+}  // namespace
+
+void rans_encode(RansWriter& writer, const RansTable& table, std::span<const std::uint8_t> symbols) {
+  encode_run(
+      writer, [&](std::size_t) -> const RansTable& { return table; }, symbols);
+}
+
+void rans_encode_context(RansWriter& writer, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
+                         std::span<const std::uint8_t> symbols) {
+  SLUICE_ASSERT(contexts.size() == symbols.size());
+  const RansTable* const first = tables.data();
+  encode_run(
+      writer, [&](std::size_t i) -> const RansTable& { return first[contexts[i]]; }, symbols);
+}
+
+void rans_decode(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols) {
+  decode_run(
+      reader, [&](std::size_t) -> const RansTable& { return table; }, symbols);
+}
+
+void rans_decode_context(RansReader& reader, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
+                         std::span<std::uint8_t> symbols) {
+  SLUICE_ASSERT(contexts.size() == symbols.size());
+  const RansTable* const first = tables.data();
+  decode_run(
+      reader, [&](std::size_t i) -> const RansTable& { return first[contexts[i]]; }, symbols);
+}
+
+}  // namespace ref
+}  // namespace sluice::kernels

@@ -1,0 +1,44 @@
+// The scalar table, and the list of tables that this machine can run (today: the scalar one).
+#include "kernels/table.h"
+
+#include <bit>
+
+#include "kernels/ref/kernels.h"
+
+namespace sluice::kernels {
+
+static_assert(std::endian::native == std::endian::little, "streams are little-endian and read by plain copies");
+
+namespace {
+
+constexpr KernelTable kRef{
+    .name = "ref",
+    .digest = ref::digest,
+    .copy_rows = ref::copy_rows,
+    .place_rows = ref::place_rows,
+    .gather = ref::gather,
+    .scatter = ref::scatter,
+    .to_columns = ref::to_columns,
+    .to_rows = ref::to_rows,
+    .rotate = ref::rotate,
+    .moments = ref::moments,
+    .quantize = ref::quantize,
+    .dequantize = ref::dequantize,
+    .fold = ref::fold,
+    .unfold = ref::unfold,
+    .fold_refinement = ref::fold_refinement,
+    .context = ref::context,
+    .refine = ref::refine,
+    .rans_encode = ref::rans_encode,
+    .rans_decode = ref::rans_decode,
+    .rans_encode_context = ref::rans_encode_context,
+    .rans_decode_context = ref::rans_decode_context,
+};
+
+}  // namespace
+
+const KernelTable& ref_kernels() { return kRef; }
+
+std::span<const KernelTable> available_kernels() { return {&kRef, 1}; }
+
+}  // namespace sluice::kernels
