@@ -1,0 +1,52 @@
+// The two `sluice serve` daemons of the demo and the link between them: real processes that are started, waited for,
+// asked over their admin ports, and ended.
+// Invariants: the prefill daemon lives for the whole run, since it keeps encoded prompts; the decode daemon is started
+// anew on each link. Nothing outlives the object. Logs and configurations are in its folder.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "integration/demo/child_process.h"
+#include "integration/demo/link_emulator.h"
+#include "integration/demo/runner.h"
+
+namespace sluice::integration::demo {
+
+/// What the daemons are started with.
+struct DaemonOptions {
+  std::string self;              ///< path of the program `sluice`
+  std::string model;             ///< a GGUF file; empty: the recorded engine
+  std::filesystem::path folder;  ///< for configurations and logs
+};
+
+/// Threads: one; a stop request may come from any.
+class DaemonPair final : public Backend {
+ public:
+  /// Starts the prefill daemon. `link` is closed after the daemons.
+  /// Errors:  kIo; kPeerSilent when it is not ready in time; kPeerLost when it ended, kAborted when stopped.
+  static Result<std::unique_ptr<DaemonPair>> start(DaemonOptions options, std::unique_ptr<LinkEmulator> link,
+                                                   std::stop_token stop);
+
+  Result<void> use_link(BitsPerSecond rate) override;
+  Result<ArmResult> ask(const ArmRequest& request) override;
+  std::string engine() override;
+  std::string emulation() override { return link_->description(); }
+  void read_metrics(DemoResults& results) override;
+
+ private:
+  DaemonPair(DaemonOptions options, std::unique_ptr<LinkEmulator> link, std::stop_token stop)
+      : options_(std::move(options)), link_(std::move(link)), stop_(std::move(stop)) {}
+
+  Result<ChildProcess> start_daemon(const std::string& role, const DaemonPlace& place);
+
+  DaemonOptions options_;
+  std::unique_ptr<LinkEmulator> link_;  // before the daemons: it is destroyed after them
+  std::stop_token stop_;
+  ChildProcess prefill_;
+  ChildProcess decode_;
+};
+
+}  // namespace sluice::integration::demo
