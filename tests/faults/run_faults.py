@@ -23,7 +23,7 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from cells import DELIVERED, all_cells  # noqa: E402
 from forwarder import Forwarder  # noqa: E402
-from node_process import NodeProcess, Timeout, poll, processes_of  # noqa: E402
+from node_process import NodeProcess, Timeout, find_program, poll, processes_of  # noqa: E402
 
 PROMPT = [(7 * at + at // 5) % 1000 for at in range(512)]
 HEARTBEAT_SECONDS = 0.1
@@ -219,15 +219,6 @@ def play(cell, seed, program):
     return text, passed, run.took_ms, run.result
 
 
-def find_program(given):
-    root = pathlib.Path(__file__).resolve().parent.parent.parent
-    for place in [pathlib.Path(given)] if given else [root / "build/release", root / "build/dev", root / "build"]:
-        program = place if place.is_file() else place / "tests/support/fault_node"
-        if program.is_file():
-            return str(program)
-    return None
-
-
 def report(cell, outcomes, as_json):
     passed = sum(outcome[1] for outcome in outcomes)
     results = collections.Counter(outcome[3] for outcome in outcomes if outcome[3])
@@ -255,7 +246,7 @@ def main():
         return 0
     if options.cell and len(cells) != len(set(options.cell)):
         parser.error(f"unknown cell among {options.cell}: see --list")
-    program = find_program(options.program)
+    program = find_program("tests/support/fault_node", options.program)
     if program is None:
         print("fault_node is not built: ninja -C build fault_node, or give --program", file=sys.stderr)
         return EXIT_SKIPPED
@@ -267,7 +258,7 @@ def main():
             rows.append(report(cell, [future.result() for future in futures], options.json))
     passed = sum(row["passed"] == options.repeat for row in rows)
     if options.json:
-        print(json.dumps({"cells": len(rows), "passed": passed, "repeats": options.repeat, "failing": [row for row in rows if row["passed"] != options.repeat]}))
+        print(json.dumps({"cells": len(rows), "passed": passed, "failed": len(rows) - passed, "repeats": options.repeat, "failing": [row for row in rows if row["passed"] != options.repeat]}))
     else:
         print(f"{passed} of {len(rows)} cells pass, {options.repeat} repetition{'s' * (options.repeat != 1)} each")
     return 0 if passed == len(rows) else 1

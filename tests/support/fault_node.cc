@@ -1,7 +1,7 @@
-// One node with the synthetic engine, as a process of its own that a test drives by JSON lines and that dies or freezes
-// at a chosen event. Its single argument is a JSON object (see Settings); it prints {"ready": "HOST:PORT"}, then
-// answers one line per command of standard input: {"run": BODY, "id": N}, {"status": 1}, {"close": 1}. End of input =
-// close.
+// One node as a process of its own that a test drives by JSON lines and that dies or freezes at a chosen event. Its
+// engine is the synthetic one, or llama.cpp's when "model" names a GGUF file. Its single argument is a JSON object (see
+// Settings); it prints {"ready": "HOST:PORT"}, then answers one line per command of standard input: {"run": BODY, "id":
+// N}, {"status": 1}, {"close": 1}. End of input = close.
 #include <sys/prctl.h>
 
 #include <csignal>
@@ -12,7 +12,9 @@
 #include <string>
 #include <thread>
 
+#include "integration/engines/llama_cpp/llama_engine.h"
 #include "integration/node.h"
+#include "kernels/table.h"
 #include "tests/support/fault_sink.h"
 #include "tests/support/synthetic_engine.h"
 #include "transport/asio.h"
@@ -55,11 +57,11 @@ std::optional<FaultPoint> fault_point(const json& settings) {
 /// The node and what answers for it. Threads: obey() on the loop.
 class FaultNode {
  public:
-  FaultNode(const json& settings, LineWriter& lines)
-      : lines_(lines), sink_(lines, fault_point(settings)), engine_(engine_options(settings)) {}
+  FaultNode(const json& settings, LineWriter& lines) : lines_(lines), sink_(lines, fault_point(settings)) {}
 
   Result<void> open(const json& settings) {
-    SLUICE_ASSIGN(node_, integration::Node::open(node_options(settings), {loop_, clock_, sink_, &engine_}));
+    SLUICE_ASSIGN(engine_, open_engine(settings));
+    SLUICE_ASSIGN(node_, integration::Node::open(node_options(settings), {loop_, clock_, sink_, engine_.get()}));
     lines_.write({{"ready", node_->listen_address()}});
     return {};
   }
@@ -75,6 +77,15 @@ class FaultNode {
   }
 
  private:
+  Result<std::unique_ptr<integration::Engine>> open_engine(const json& settings) {
+    const std::string model = settings.value("model", "");
+    if (model.empty()) return std::unique_ptr<integration::Engine>(new SyntheticEngine(engine_options(settings)));
+    integration::llama_cpp::LlamaEngineOptions options;
+    options.model_path = model;
+    options.context_tokens = Tokens(2048);
+    return integration::llama_cpp::open_llama_engine(options, *kernels::ref_kernels().digest, clock_);
+  }
+
   void read_commands() {
     std::string line;
     while (std::getline(std::cin, line)) {
@@ -108,7 +119,7 @@ class FaultNode {
   LineWriter& lines_;
   MonotonicClock clock_;
   FaultSink sink_;
-  SyntheticEngine engine_;
+  std::unique_ptr<integration::Engine> engine_;
   transport::asio::io_context loop_;
   std::unique_ptr<integration::Node> node_;
   bool closing_ = false;

@@ -4,6 +4,7 @@ No fixed sleeps: every wait is a condition with a deadline."""
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import threading
@@ -14,6 +15,16 @@ MARK = "SLUICE_FAULT_RUN"
 
 class Timeout(Exception):
     """What was waited for did not come in time."""
+
+
+def find_program(name, given=None):
+    """The program `name` (a path in a build folder): `given` is it or its build folder; else the usual build folders."""
+    root = pathlib.Path(__file__).resolve().parent.parent.parent
+    for place in [pathlib.Path(given)] if given else [root / "build/release", root / "build/dev", root / "build"]:
+        program = place if place.is_file() else place / name
+        if program.is_file():
+            return str(program)
+    return None
 
 
 def poll(condition, seconds, what, every=0.005):
