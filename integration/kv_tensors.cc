@@ -1,0 +1,115 @@
+// The half of safetensors.h that knows what a KV cache is: which tensors, which metadata.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <ranges>
+
+#include "base/assert.h"
+#include "integration/safetensors.h"
+
+namespace sluice::integration {
+namespace {
+
+struct StyleName {
+  kernels::RopeStyle style;
+  std::string_view name;
+};
+constexpr std::array kStyleNames = {StyleName{kernels::RopeStyle::kNone, "none"},
+                                    StyleName{kernels::RopeStyle::kPairs, "pairs"},
+                                    StyleName{kernels::RopeStyle::kHalves, "halves"}};
+
+/// A number that takes the whole text; `fallback` where the key is missing.
+template <typename Number>
+Result<Number> number_of(const SafetensorsView& view, const char* key, Number fallback) {
+  const auto entry = view.metadata.find(key);
+  if (entry == view.metadata.end()) return fallback;
+  const std::string& text = entry->second;
+  Number value{};
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (fault != std::errc() || end != text.data() + text.size()) return Error{ErrorCode::kBadField, 0, key};
+  return value;
+}
+
+template <typename Number>
+std::string text_of(Number value) {
+  std::array<char, 64> text;
+  const auto [end, fault] = std::to_chars(text.data(), text.data() + text.size(), value);
+  SLUICE_ASSERT(fault == std::errc());
+  return std::string(text.data(), end);
+}
+
+Result<kernels::RopeSpec> rope_of(const SafetensorsView& view, HeadDim head_dim) {
+  const auto entry = view.metadata.find("rope.style");
+  if (entry == view.metadata.end()) return kernels::RopeSpec{};
+  const auto* row = std::ranges::find(kStyleNames, std::string_view(entry->second), &StyleName::name);
+  if (row == kStyleNames.end()) return Error{ErrorCode::kBadField, 0, "rope.style"};
+  kernels::RopeSpec rope{row->style, 0, 10000.0};
+  if (rope.style == kernels::RopeStyle::kNone) return kernels::RopeSpec{};
+  SLUICE_ASSIGN(const std::uint64_t dims, number_of<std::uint64_t>(view, "rope.dims", head_dim.count()));
+  SLUICE_ASSIGN(rope.base, number_of<double>(view, "rope.base", rope.base));
+  if (dims == 0 || dims % 2 != 0 || dims > head_dim.count()) return Error{ErrorCode::kBadField, 0, "rope.dims"};
+  if (!std::isfinite(rope.base) || rope.base <= 1.0) return Error{ErrorCode::kBadField, 0, "rope.base"};
+  rope.dims = static_cast<std::uint32_t>(dims);
+  return rope;
+}
+
+SafetensorsTensor tensor_of(const char* name, const kernels::KvShape& shape, std::span<const std::byte> data) {
+  return {name,
+          shape.dtype,
+          {shape.layers.count(), shape.tokens.count(), shape.kv_heads.count(), shape.head_dim.count()},
+          data};
+}
+
+}  // namespace
+
+Result<KvTensors> read_kv_tensors(std::span<const std::byte> file) {
+  constexpr std::uint64_t kMostExtent = std::uint64_t{1} << 31;
+  SLUICE_ASSIGN(const SafetensorsView view, parse_safetensors(file));
+  const SafetensorsTensor* k = view.find("k");
+  const SafetensorsTensor* v = view.find("v");
+  if (k == nullptr || v == nullptr) return Error{ErrorCode::kNotFound, 0, "tensors k and v"};
+  if (k->extents.size() != 4) return Error{ErrorCode::kIncompatibleLayout, 0, "extents of k"};
+  if (k->extents != v->extents || k->dtype != v->dtype) return Error{ErrorCode::kIncompatibleLayout, 0, "v unlike k"};
+  for (const std::uint64_t extent : k->extents) {
+    if (extent == 0 || extent > kMostExtent) return Error{ErrorCode::kIncompatibleLayout, 0, "extents of k"};
+  }
+  KvTensors tensors;
+  tensors.shape = {Layers(k->extents[0]), Tokens(k->extents[1]), Heads(k->extents[2]), HeadDim(k->extents[3]),
+                   k->dtype};
+  SLUICE_ASSIGN(tensors.rope, rope_of(view, tensors.shape.head_dim));
+  SLUICE_ASSIGN(const std::uint64_t first, number_of<std::uint64_t>(view, "position.first", 0));
+  if (first > kMostExtent) return Error{ErrorCode::kBadField, 0, "position.first"};
+  tensors.first_position = TokenIndex(first);
+  tensors.k = k->data;
+  tensors.v = v->data;
+  return tensors;
+}
+
+std::vector<std::byte> write_kv_tensors(const KvTensors& tensors) {
+  SafetensorsView content;
+  content.tensors = {tensor_of("k", tensors.shape, tensors.k), tensor_of("v", tensors.shape, tensors.v)};
+  const auto* row = std::ranges::find(kStyleNames, tensors.rope.style, &StyleName::style);
+  SLUICE_ASSERT(row != kStyleNames.end());
+  content.metadata["rope.style"] = row->name;
+  if (tensors.rope.style != kernels::RopeStyle::kNone) {
+    content.metadata["rope.base"] = text_of(tensors.rope.base);
+    content.metadata["rope.dims"] = text_of(tensors.rope.dims);
+  }
+  content.metadata["position.first"] = text_of(tensors.first_position.value());
+  return write_safetensors(content);
+}
+
+Result<KvPlanes> planes_of(const KvTensors& tensors) {
+  SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(tensors.shape));
+  const std::size_t layer_bytes = planes.k_layer(LayerIndex(0)).size();
+  for (std::uint32_t layer = 0; layer < tensors.shape.layers.count(); ++layer) {
+    std::ranges::copy(tensors.k.subspan(layer * layer_bytes, layer_bytes),
+                      planes.mutable_k_layer(LayerIndex(layer)).begin());
+    std::ranges::copy(tensors.v.subspan(layer * layer_bytes, layer_bytes),
+                      planes.mutable_v_layer(LayerIndex(layer)).begin());
+  }
+  return planes;
+}
+
+}  // namespace sluice::integration
