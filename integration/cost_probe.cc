@@ -1,0 +1,67 @@
+#include "integration/cost_probe.h"
+
+#include <algorithm>
+#include <array>
+#include <random>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "scheduler/cost.h"
+
+namespace sluice::integration {
+namespace {
+
+constexpr int kRounds = 3;
+
+/// Half-precision-like noise of moderate size: exponents as real rows have them, no NaN in any type.
+void fill(KvPlanes& planes) {
+  std::minstd_rand random(7);
+  const std::size_t size = kernels::dtype_size(planes.shape().dtype);
+  const auto fill_layer = [&](std::span<std::byte> bytes) {
+    for (std::size_t place = 0; place < bytes.size(); ++place) {
+      const bool top = place % size == size - 1;
+      const std::uint32_t noise = static_cast<std::uint32_t>(random());
+      bytes[place] = static_cast<std::byte>(top ? 0x38U + (noise >> 8U) % 8U : (noise >> 8U) & 0xffU);
+    }
+  };
+  for (std::uint32_t layer = 0; layer < planes.shape().layers.count(); ++layer) {
+    fill_layer(planes.mutable_k_layer(LayerIndex(layer)));
+    fill_layer(planes.mutable_v_layer(LayerIndex(layer)));
+  }
+}
+
+}  // namespace
+
+Result<scheduler::PartTable<BitsPerSecond>> measure_decode(UnitCoder& coder, const ModelDescription& model,
+                                                           std::uint32_t group_layers, const Clock& clock) {
+  kernels::KvShape shape = model.shape;
+  shape.tokens = std::min(model.chunk_tokens, shape.tokens);
+  shape.layers = std::min(Layers(group_layers), shape.layers);
+  SLUICE_ASSIGN(const Geometry geometry, Geometry::make(shape, model.rope, {shape.tokens, shape.layers}));
+  SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(shape));
+  fill(planes);
+  const UnitKey unit = geometry.unit_at(RequestId(1), 0);
+  SLUICE_ASSIGN(const StoredUnit made, coder.encode(planes, geometry, unit, {}));
+  scheduler::PartTable<BitsPerSecond> rates = scheduler::DecodeCosts::default_rates();
+  std::vector<const StoredPart*> stages;
+  for (const StoredPart& part : made) {
+    const bool is_stage = scheduler::part_place(part.part) < scheduler::kStageParts;
+    std::vector<const StoredPart*> parts = {&part};
+    if (is_stage) {
+      stages.push_back(&part);
+      parts = stages;
+    }
+    std::array<Duration, kRounds> spent;
+    for (Duration& round : spent) {
+      const Instant start = clock.now();
+      SLUICE_TRY(coder.decode(parts, geometry, unit, planes));
+      round = std::max(clock.now() - start, Duration(1));
+    }
+    std::sort(spent.begin(), spent.end());
+    rates[part.part] = rate_of(shape.raw_bytes(), spent[kRounds / 2]);
+  }
+  return rates;
+}
+
+}  // namespace sluice::integration

@@ -1,0 +1,9 @@
+#include "integration/data_fabric.h"
+
+namespace sluice::integration {
+
+Result<std::unique_ptr<transport::DataFabric>> open_data_fabric(transport::asio::io_context&) {
+  return Error{ErrorCode::kUnsupported, 0, "this build has no UCX fabric"};
+}
+
+}  // namespace sluice::integration

@@ -1,0 +1,364 @@
+#include "integration/decode_service.h"
+
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace sluice::integration {
+namespace {
+
+/// Bounds the policies that a user can name in one run ("fixed:..." has many spellings).
+constexpr std::size_t kMaxBrains = 64;
+
+std::string_view choice_name(Part part) {
+  switch (part) {
+    case Part::kBase:
+      return "base";
+    case Part::kRefinement1:
+      return "refinement1";
+    case Part::kRefinement2:
+      return "refinement2";
+    case Part::kRefinement3:
+      return "refinement3";
+    case Part::kRaw:
+      return "raw";
+    case Part::kLossless:
+      return "lossless";
+    case Part::kInt8:
+      return "int8";
+  }
+  return "other";
+}
+
+}  // namespace
+
+/// What has come of one unit. Guarded by Fetch::mutex: the loop adds parts, the codec thread reads them.
+struct UnitArrivals {
+  std::vector<std::shared_ptr<const StoredPart>> parts;
+  std::size_t decoded = 0;  // how many of `parts` the rows in the planes were made from
+  bool queued = false;      // a decode is waiting or running
+};
+
+struct DecodeService::Fetch {
+  RequestId request;
+  transport::Session* session = nullptr;
+  FetchSpec spec;
+  FetchDone done;
+  Brain* brain = nullptr;
+  Instant opened;
+  std::optional<Geometry> geometry;
+  std::shared_ptr<KvPlanes> planes;
+  std::mutex mutex;
+  std::vector<UnitArrivals> units;
+  bool whole = false;  // the policy is satisfied; only decodes are awaited
+  FetchOutcome outcome;
+};
+
+/// One policy, its timer and the grants that wait for room in the ring.
+struct DecodeService::Brain {
+  Brain(std::unique_ptr<scheduler::Policy> taken, transport::asio::io_context& loop)
+      : policy(std::move(taken)), timer(loop) {}
+  std::unique_ptr<scheduler::Policy> policy;
+  transport::asio::steady_timer timer;
+  Instant armed = Instant::never();
+  std::deque<scheduler::Grant> waiting;
+  std::deque<scheduler::Event> events;
+  bool busy = false;
+};
+
+DecodeService::DecodeService(const NodeContext& context, Options options)
+    : context_(context), options_(std::move(options)), next_request_(options_.first_request) {}
+
+DecodeService::~DecodeService() = default;
+
+DecodeService::Fetch* DecodeService::find(RequestId request) {
+  const auto found = fetches_.find(request);
+  return found == fetches_.end() ? nullptr : found->second.get();
+}
+
+Result<DecodeService::Brain*> DecodeService::brain(const std::string& policy) {
+  if (const auto found = brains_.find(policy); found != brains_.end()) return found->second.get();
+  if (brains_.size() >= kMaxBrains) return Error{ErrorCode::kQueueFull, 0, "policies of one run"};
+  SLUICE_ASSIGN(auto made, scheduler::make_policy(policy, options_.policy));
+  return (brains_[policy] = std::make_unique<Brain>(std::move(made), context_.loop)).get();
+}
+
+Result<RequestId> DecodeService::fetch(transport::Session& session, FetchSpec spec, FetchDone done) {
+  SLUICE_ASSIGN(Brain * mind, brain(spec.policy));
+  const RequestId request = next_request();
+  SLUICE_TRY(session.open({request, spec.prefix, spec.mode, spec.hard_limit, spec.tokens}));
+  auto fetch = std::make_shared<Fetch>();
+  fetch->request = request;
+  fetch->session = &session;
+  fetch->spec = std::move(spec);
+  fetch->done = std::move(done);
+  fetch->brain = mind;
+  fetch->opened = context_.clock.now();
+  fetch->outcome.request = request;
+  fetches_[request] = fetch;
+  const auto mode =
+      fetch->spec.mode == transport::OpenMode::kReuse ? scheduler::Mode::kReuse : scheduler::Mode::kHandOver;
+  const scheduler::RequestOpened opened{request,
+                                        fetch->spec.deadline,
+                                        fetch->spec.deadline_kind,
+                                        mode,
+                                        fetch->spec.quality_floor,
+                                        fetch->spec.quality_target,
+                                        Tokens(fetch->spec.tokens.size()),
+                                        fetch->spec.recompute};
+  // Later, so that the caller has the request's number before `done` can be called.
+  context_.post([this, mind, opened] { tell(*mind, opened); });
+  return request;
+}
+
+void DecodeService::tell(Brain& mind, const scheduler::Event& event) {
+  mind.events.push_back(event);
+  if (mind.busy) return;  // an action of ours led here: the loop below takes it next
+  mind.busy = true;
+  while (!mind.events.empty()) {
+    const scheduler::Event next = mind.events.front();
+    mind.events.pop_front();
+    scheduler::Actions actions;
+    mind.policy->on(next, context_.clock.now(), actions);
+    for (const scheduler::Action& action : actions) carry_out(mind, action);
+  }
+  mind.busy = false;
+  rearm(mind);
+}
+
+void DecodeService::carry_out(Brain& mind, const scheduler::Action& action) {
+  if (const auto* wanted = std::get_if<scheduler::Grant>(&action)) return grant(mind, *wanted);
+  if (const auto* done = std::get_if<scheduler::Complete>(&action)) {
+    Fetch* fetch = find(done->request);
+    if (fetch == nullptr) return;
+    fetch->outcome.explanation = scheduler::explain(action);
+    return complete(*fetch, *done);
+  }
+  const auto& recompute = std::get<scheduler::Recompute>(action);
+  Fetch* fetch = find(recompute.request);
+  if (fetch == nullptr) return;
+  const std::string_view reason = scheduler::reason_name(recompute.reason);
+  context_.emit(Decided{recompute.request, "recompute", reason, recompute.inputs.slack});
+  fetch->outcome.explanation = scheduler::explain(action);
+  fetch->session->abort(recompute.request, ErrorCode::kDeadlineMissed);
+  end(recompute.request, Error{ErrorCode::kDeadlineMissed, 0, "planner"}, reason);
+}
+
+void DecodeService::grant(Brain& mind, const scheduler::Grant& wanted) {
+  Fetch* fetch = find(wanted.unit.request);
+  if (fetch == nullptr || fetch->whole) return;
+  const Result<void> granted = fetch->session->grant(wanted.unit, wanted.part, wanted.bytes);
+  if (granted) {
+    const std::string_view reason = scheduler::reason_name(wanted.reason);
+    context_.emit(Decided{wanted.unit.request, choice_name(wanted.part), reason, wanted.inputs.slack});
+    return;
+  }
+  const ErrorCode code = granted.error().code;
+  if (code == ErrorCode::kNoSlot || code == ErrorCode::kQueueFull) {
+    mind.waiting.push_back(wanted);
+    return;
+  }
+  mind.events.push_back(scheduler::PartFailed{wanted.unit, wanted.part});
+}
+
+void DecodeService::on_slots_free() {
+  for (auto& [name, mind] : brains_) {
+    std::deque<scheduler::Grant> waiting;
+    waiting.swap(mind->waiting);
+    for (const scheduler::Grant& wanted : waiting) grant(*mind, wanted);
+    if (!mind->events.empty()) tell(*mind, scheduler::Tick{});
+  }
+}
+
+void DecodeService::rearm(Brain& mind) {
+  const Instant due = mind.policy->wake_at();
+  if (due == mind.armed) return;
+  mind.armed = due;
+  mind.timer.cancel();
+  if (due == Instant::never()) return;
+  const Duration wait = std::max(due - context_.clock.now(), Duration(0));
+  mind.timer.expires_after(wait);
+  mind.timer.async_wait([this, &mind](const boost::system::error_code& cancelled) {
+    if (cancelled) return;
+    mind.armed = Instant::never();
+    tell(mind, scheduler::Tick{});
+  });
+}
+
+void DecodeService::on_accept(RequestId request, const transport::OpenAck& shape) {
+  Fetch* fetch = find(request);
+  if (fetch == nullptr) return;
+  const auto refuse = [&](Error error) {
+    fetch->session->abort(request, error.code);
+    end(request, error, error_name(error.code));
+  };
+  const Result<Geometry> geometry = Geometry::from_ack(shape);
+  if (!geometry) return refuse(geometry.error());
+  if (shape.tokens.count() != fetch->spec.tokens.size()) return refuse({ErrorCode::kBadField, 0, "tokens of an ack"});
+  if (context_.engine != nullptr && fetch->spec.decode) {
+    kernels::KvShape expected = context_.engine->description().shape;
+    expected.tokens = shape.tokens;
+    if (geometry->shape() != expected) return refuse({ErrorCode::kIncompatibleLayout, 0, "open ack"});
+  }
+  const Bytes rows = geometry->shape().raw_bytes();
+  if (fetch->spec.decode) {
+    if (planes_used_ + rows > options_.planes) return refuse({ErrorCode::kNoMemory, 0, "memory.planes_bytes"});
+    Result<KvPlanes> planes = KvPlanes::allocate(geometry->shape());
+    if (!planes) return refuse(planes.error());
+    fetch->planes = std::make_shared<KvPlanes>(std::move(planes).value());
+    planes_used_ += rows;
+  }
+  fetch->geometry = *geometry;
+  fetch->units.resize(geometry->units().count());
+  fetch->outcome.raw = rows;
+  fetch->outcome.times.accepted = context_.clock.now() - fetch->opened;
+  tell(*fetch->brain, scheduler::Accepted{request, geometry->chunks(), geometry->groups(), rows});
+}
+
+void DecodeService::on_offer(const transport::Offer& offer) {
+  Fetch* fetch = find(offer.unit.request);
+  if (fetch == nullptr || !fetch->geometry || !fetch->geometry->contains(offer.unit)) return;
+  if (fetch->outcome.times.first_offer.count() < 0) {
+    fetch->outcome.times.first_offer = context_.clock.now() - fetch->opened;
+  }
+  scheduler::Offered offered{offer.unit, fetch->geometry->shape_of(offer.unit).raw_bytes(), {}};
+  for (const transport::PartSize& part : offer.parts) {
+    if (scheduler::part_place(part.part) < scheduler::kAllParts.size()) offered.sizes[part.part] = part.size;
+  }
+  tell(*fetch->brain, offered);
+}
+
+void DecodeService::on_part(UnitKey unit, Part part, transport::SlotHold hold) {
+  const auto found = fetches_.find(unit.request);
+  if (found == fetches_.end() || found->second->whole) return;
+  const std::shared_ptr<Fetch> fetch = found->second;
+  if (!fetch->geometry || !fetch->geometry->contains(unit)) return;
+  const Bytes size(hold.bytes().size());
+  auto copy = std::make_shared<StoredPart>();
+  copy->part = part;
+  copy->bytes.assign(hold.bytes().begin(), hold.bytes().end());
+  if (fetch->outcome.times.first_part.count() < 0) {
+    fetch->outcome.times.first_part = context_.clock.now() - fetch->opened;
+  }
+  fetch->outcome.wire += size;
+  ++fetch->outcome.arrived[part];
+  const std::size_t place = fetch->geometry->place(unit);
+  {
+    const std::lock_guard lock(fetch->mutex);
+    fetch->units[place].parts.push_back(std::move(copy));
+  }
+  if (fetch->spec.decode) queue_decode(fetch, place);
+  tell(*fetch->brain, scheduler::PartArrived{unit, part, size});
+}
+
+void DecodeService::queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_t place) {
+  {
+    const std::lock_guard lock(fetch->mutex);
+    if (fetch->units[place].queued) return;
+    fetch->units[place].queued = true;
+  }
+  const auto run = [this, fetch, place] {
+    std::vector<std::shared_ptr<const StoredPart>> held;
+    {
+      const std::lock_guard lock(fetch->mutex);
+      held = fetch->units[place].parts;
+    }
+    std::vector<const StoredPart*> parts;
+    for (const auto& part : held) parts.push_back(part.get());
+    const UnitKey unit = fetch->geometry->unit_at(fetch->request, place);
+    const Instant start = context_.clock.now();
+    Result<void> outcome;
+    if (is_decodable(parts)) outcome = context_.coder.decode(parts, *fetch->geometry, unit, *fetch->planes);
+    const Duration spent = context_.clock.now() - start;
+    context_.post([this, fetch, place, outcome, spent, count = parts.size()] {
+      fetch->outcome.times.decode_busy += spent;
+      {
+        const std::lock_guard lock(fetch->mutex);
+        fetch->units[place].decoded = count;
+        fetch->units[place].queued = false;
+      }
+      on_decoded(fetch, place, outcome);
+    });
+  };
+  if (context_.codec_worker.post(run)) return;
+  context_.post([this, fetch] {
+    if (find(fetch->request) == nullptr) return;
+    fetch->session->abort(fetch->request, ErrorCode::kQueueFull);
+    end(fetch->request, Error{ErrorCode::kQueueFull, 0, "codec worker"}, "queue_full");
+  });
+}
+
+void DecodeService::on_decoded(const std::shared_ptr<Fetch>& fetch, std::size_t place, Result<void> outcome) {
+  if (find(fetch->request) == nullptr) return;
+  const UnitKey unit = fetch->geometry->unit_at(fetch->request, place);
+  if (!outcome) {
+    fetch->session->abort(fetch->request, outcome.error().code);
+    return end(fetch->request, outcome.error(), error_name(outcome.error().code));
+  }
+  context_.emit(UnitDecoded{unit, fetch->units[place].parts.back()->part});
+  if (fetch->units[place].decoded < fetch->units[place].parts.size()) queue_decode(fetch, place);
+  finish_if_whole(fetch);
+}
+
+void DecodeService::complete(Fetch& fetch, const scheduler::Complete& done) {
+  fetch.whole = true;
+  fetch.outcome.quality = done.quality;
+  fetch.outcome.reason = scheduler::reason_name(done.reason);
+  fetch.outcome.times.complete = context_.clock.now() - fetch.opened;
+  context_.emit(StepTimed{fetch.request, Step::kWire, fetch.outcome.times.complete});
+  fetch.session->finish(fetch.request);
+  fetch.session = nullptr;
+  context_.post([this, request = fetch.request] {
+    if (const auto found = fetches_.find(request); found != fetches_.end()) finish_if_whole(found->second);
+  });
+}
+
+void DecodeService::finish_if_whole(const std::shared_ptr<Fetch>& fetch) {
+  if (!fetch->whole || find(fetch->request) == nullptr) return;
+  const auto parts = std::make_shared<StoredPrompt>(StoredPrompt{*fetch->geometry, fetch->spec.tokens, {}});
+  for (const UnitArrivals& unit : fetch->units) {
+    if (unit.parts.empty()) {
+      return end(fetch->request, Error{ErrorCode::kProtocolViolation, 0, "a unit is missing"}, "unit_missing");
+    }
+    if (fetch->spec.decode && (unit.queued || unit.decoded < unit.parts.size())) return;
+    auto stored = std::make_shared<StoredUnit>();
+    for (const auto& part : unit.parts) stored->push_back(*part);
+    parts->units.push_back(std::move(stored));
+  }
+  fetch->outcome.parts = parts;
+  fetch->outcome.planes = fetch->planes;
+  fetch->outcome.times.decoded = context_.clock.now() - fetch->opened;
+  context_.emit(StepTimed{fetch->request, Step::kDecode, fetch->outcome.times.decode_busy});
+  end(fetch->request, Error{}, fetch->outcome.reason);
+}
+
+void DecodeService::on_sealed(RequestId request, Units units) {
+  Fetch* fetch = find(request);
+  if (fetch != nullptr && !fetch->whole) tell(*fetch->brain, scheduler::Sealed{request, units});
+}
+
+void DecodeService::on_failed(RequestId request, Error error) {
+  Fetch* fetch = find(request);
+  if (fetch == nullptr || fetch->whole) return;
+  end(request, error, error_name(error.code));
+}
+
+void DecodeService::on_rtt(Duration rtt) {
+  if (rtt.count() <= 0) return;
+  for (auto& [name, mind] : brains_) tell(*mind, scheduler::RttSample{rtt});
+}
+
+void DecodeService::end(RequestId request, Error error, std::string_view reason) {
+  const auto found = fetches_.find(request);
+  if (found == fetches_.end()) return;
+  const std::shared_ptr<Fetch> fetch = found->second;
+  fetches_.erase(found);
+  if (fetch->planes != nullptr) planes_used_ -= fetch->planes->shape().raw_bytes();
+  fetch->outcome.error = error;
+  fetch->outcome.reason = reason;
+  tell(*fetch->brain, scheduler::RequestClosed{request});
+  context_.post([fetch] { fetch->done(std::move(fetch->outcome)); });
+}
+
+}  // namespace sluice::integration

@@ -1,0 +1,331 @@
+#include "integration/node.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <random>
+#include <utility>
+
+#include "integration/cost_probe.h"
+#include "integration/data_fabric.h"
+#include "kernels/table.h"
+#include "transport/tcp/tcp_fabric.h"
+
+namespace sluice::integration {
+namespace {
+
+using nlohmann::json;
+
+constexpr Duration kReconnectAfter = std::chrono::milliseconds(200);
+
+/// A restart must not be taken for the run before it: seconds since 1970 and random bits.
+Epoch new_epoch() {
+  std::random_device random;
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return Epoch((static_cast<std::uint64_t>(seconds) << 24U) | (random() & 0xffffffU));
+}
+
+ContentHash hash_of(std::span<const std::byte> bytes) {
+  return ContentHash((*kernels::ref_kernels().digest)(bytes, 0));
+}
+
+}  // namespace
+
+Node::Node(const NodeOptions& options, const NodeParts& parts, UnitCoder coder)
+    : options_(options), parts_(parts), store_(options.store), coder_(std::move(coder)), epoch_(new_epoch()) {}
+
+Node::~Node() = default;
+
+Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, const NodeParts& parts) {
+  SLUICE_ASSIGN(UnitCoder coder, UnitCoder::open());
+  std::unique_ptr<Node> node(new Node(options, parts, std::move(coder)));
+  SLUICE_TRY(node->start());
+  return node;
+}
+
+Result<void> Node::open_fabrics() {
+  stream_ = transport::tcp::make_tcp_fabric(parts_.loop, {});
+  if (!options_.prefer_ucx) return {};
+  SLUICE_ASSIGN(data_, open_data_fabric(parts_.loop));
+  return {};
+}
+
+transport::NodeIdentity Node::identity() const {
+  transport::NodeIdentity identity;
+  identity.name = options_.name;
+  identity.epoch = epoch_;
+  if (parts_.engine == nullptr) return identity;  // a store carries any model's KV
+  const ModelDescription& model = parts_.engine->description();
+  const std::array<std::uint64_t, 4> layout = {model.shape.layers.count(), model.shape.kv_heads.count(),
+                                               model.shape.head_dim.count(),
+                                               static_cast<std::uint64_t>(model.shape.dtype)};
+  const std::array<std::uint64_t, 3> rope = {static_cast<std::uint64_t>(model.rope.style), model.rope.dims,
+                                             std::bit_cast<std::uint64_t>(model.rope.base)};
+  identity.model = model.model;
+  identity.layout = hash_of(std::as_bytes(std::span(layout)));
+  identity.engine = model.engine_build;
+  identity.rope = hash_of(std::as_bytes(std::span(rope)));
+  return identity;
+}
+
+scheduler::PolicyOptions Node::policy_options() {
+  scheduler::PolicyOptions policy;
+  policy.nominal_rate = options_.nominal_rate;
+  policy.nominal_is_trusted = options_.nominal_is_trusted;
+  if (parts_.engine == nullptr) return policy;
+  const ModelDescription& model = parts_.engine->description();
+  if (const auto rates = measure_decode(coder_, model, options_.group_layers, parts_.clock)) {
+    policy.decode.rate = *rates;
+  }
+  return policy;
+}
+
+Duration Node::measure_prefill() {
+  constexpr std::int32_t kProbeTokens = 64;
+  if (parts_.engine == nullptr) return Duration(0);
+  std::vector<TokenId> tokens;
+  for (std::int32_t token = 0; token < kProbeTokens; ++token) tokens.emplace_back(100 + token);
+  const Instant start = parts_.clock.now();
+  if (!parts_.engine->recompute(tokens, std::stop_token())) return Duration(0);
+  return (parts_.clock.now() - start) / kProbeTokens;
+}
+
+Result<void> Node::start() {
+  SLUICE_TRY(open_fabrics());
+  const scheduler::PolicyOptions policy = policy_options();
+  const Duration prefill = measure_prefill();
+  codec_worker_ = std::make_unique<Worker>();
+  engine_worker_ = std::make_unique<Worker>();
+  context_.reset(new NodeContext{parts_.loop, parts_.clock, parts_.events, parts_.engine, coder_, *codec_worker_,
+                                 *engine_worker_});
+  prefill_ = std::make_unique<PrefillService>(*context_, store_,
+                                              PrefillService::Options{options_.parts, Layers(options_.group_layers)});
+  prefill_->set_observer([this](const PrefixKey& key, Error error) { on_sent(key, error); });
+  // Numbers of different runs differ, and stay exact in JSON (below 2^53).
+  const std::uint64_t first_request = ((epoch_.value() & 0xffffffffU) << 20U) + 1;
+  decode_ = std::make_unique<DecodeService>(*context_, DecodeService::Options{policy, options_.planes, first_request});
+  requests_ = std::make_unique<RequestService>(
+      *context_, *decode_, [this](const std::string& peer) { return find_session(peer); },
+      RequestService::Options{options_.policy, options_.quality_floor, options_.quality_target, options_.deadline,
+                              prefill});
+  const transport::EndpointParts parts{parts_.loop,  *stream_,      data_.get(),
+                                       parts_.clock, parts_.events, static_cast<transport::SessionHandler&>(*this)};
+  SLUICE_ASSIGN(endpoint_, transport::Endpoint::open(parts, options_.endpoint, identity()));
+  peers_.resize(options_.peers.size(), nullptr);
+  for (std::size_t peer = 0; peer < options_.peers.size(); ++peer) {
+    retries_.push_back(std::make_unique<transport::asio::steady_timer>(parts_.loop));
+    keep_connected(peer);
+  }
+  return {};
+}
+
+void Node::keep_connected(std::size_t peer) {
+  endpoint_->connect(options_.peers[peer], [this, peer](Result<transport::Session*> connected) {
+    if (closing_) return;
+    if (connected) {
+      peers_[peer] = *connected;
+      return;
+    }
+    retries_[peer]->expires_after(kReconnectAfter);
+    retries_[peer]->async_wait([this, peer](const boost::system::error_code& cancelled) {
+      if (!cancelled && !closing_) keep_connected(peer);
+    });
+  });
+}
+
+bool Node::ready() const {
+  return !draining_ && std::none_of(peers_.begin(), peers_.end(), [](const auto* peer) { return peer == nullptr; });
+}
+
+void Node::drain() {
+  draining_ = true;
+  endpoint_->drain();
+}
+
+void Node::async_close(std::function<void()> done) {
+  closing_ = true;
+  for (const auto& retry : retries_) retry->cancel();
+  endpoint_->async_close([this, done = std::move(done)] {
+    codec_worker_.reset();
+    engine_worker_.reset();
+    if (data_ == nullptr) return done();
+    data_->async_close(done);
+  });
+}
+
+transport::Session* Node::find_session(const std::string& peer) const {
+  for (std::size_t place = 0; place < peers_.size(); ++place) {
+    if (peers_[place] != nullptr && (peer.empty() || peer == options_.peers[place])) return peers_[place];
+  }
+  for (transport::Session* session : sessions_) {
+    if (peer.empty() || peer == session->remote().identity.name) return session;
+  }
+  return nullptr;
+}
+
+void Node::run_request(const json& body, Answer answer) {
+  if (draining_) return answer(503, {{"error", "draining"}, {"message", error_hint(ErrorCode::kDraining)}});
+  ++own_requests_;
+  requests_->run(body, [this, answer = std::move(answer)](int status, json result) {
+    --own_requests_;
+    answer(status, std::move(result));
+  });
+}
+
+json Node::find_request(std::uint64_t request) const {
+  json found = requests_->find(RequestId(request));
+  const SendTimes* sent = prefill_->times(RequestId(request));
+  if (sent == nullptr) return found;
+  const auto ms = [](Duration span) { return std::chrono::duration<double, std::milli>(span).count(); };
+  if (!found.is_object()) found = {{"request", request}};
+  found["sender"] = {{"prefill_end_ms", ms(sent->prefill_end)},
+                     {"first_part_sent_ms", ms(sent->first_part_sent)},
+                     {"sealed_ms", ms(sent->sealed)},
+                     {"encode_ms", ms(sent->encode)},
+                     {"sent_bytes", sent->sent.count()}};
+  return found;
+}
+
+json Node::status() const {
+  const json engine = parts_.engine == nullptr ? json("none") : json(parts_.engine->description().name);
+  return {{"name", options_.name},
+          {"epoch", epoch_.value()},
+          {"listen", listen_address()},
+          {"engine", engine},
+          {"kernels", kernels::available_kernels().front().name},
+          {"ready", ready()},
+          {"draining", draining_},
+          {"running_requests", running_requests()},
+          {"sessions", sessions_.size()},
+          {"ring_bytes", options_.endpoint.ring.count()},
+          {"ring_used_bytes", ring_used().count()},
+          {"store_prompts", store_.prompts()},
+          {"store_bytes", store_.used().count()},
+          {"policy", options_.policy}};
+}
+
+json Node::links() const {
+  json links = json::array();
+  for (const transport::Session* session : sessions_) {
+    const transport::PathInfo path = session->path();
+    const transport::LinkSample link = session->link();
+    links.push_back({{"peer", session->remote().identity.name},
+                     {"control", path.control},
+                     {"data", path.data},
+                     {"reason", path.reason},
+                     {"bits_per_second", link.rate.count()},
+                     {"rtt_us", std::chrono::duration<double, std::micro>(link.rtt).count()},
+                     {"received_bytes", link.received.count()}});
+  }
+  return links;
+}
+
+void Node::with_session(const std::string& address, std::function<void(Result<transport::Session*>)> use) {
+  if (transport::Session* session = find_session(address); session != nullptr && !address.empty()) return use(session);
+  endpoint_->connect(address, std::move(use));
+}
+
+void Node::announce(const std::string& address, const PrefixKey& key, Duration deadline,
+                    std::function<void(Error)> done) {
+  const auto stored = store_.find(key);
+  if (stored == nullptr) return done(Error{ErrorCode::kNotFound, 0, "store"});
+  with_session(address, [this, key, deadline, stored, done = std::move(done)](Result<transport::Session*> session) {
+    if (!session) return done(session.error());
+    announced_.emplace(key, done);
+    const Result<void> sent = (*session)->announce({decode_->next_request(), key, deadline, stored->tokens});
+    if (!sent) on_sent(key, sent.error());
+  });
+}
+
+void Node::on_sent(const PrefixKey& key, Error error) {
+  const auto waiting = announced_.find(key);
+  if (waiting == announced_.end()) return;
+  const auto done = std::move(waiting->second);
+  announced_.erase(waiting);
+  context_->post([done, error] { done(error); });
+}
+
+void Node::fetch(const std::string& address, FetchSpec spec, FetchDone done) {
+  with_session(address, [this, spec = std::move(spec), done = std::move(done)](Result<transport::Session*> session) {
+    FetchOutcome refused;
+    refused.error = session ? Error{} : session.error();
+    if (session) {
+      const Result<RequestId> opened = decode_->fetch(**session, spec, done);
+      if (opened) return;
+      refused.error = opened.error();
+    }
+    refused.reason = error_name(refused.error.code);
+    done(std::move(refused));
+  });
+}
+
+void Node::on_up(transport::Session& session, const transport::Hello&) { sessions_.push_back(&session); }
+
+void Node::on_down(transport::Session& session, Error error) {
+  prefill_->on_down(session);
+  std::erase(sessions_, &session);
+  if (sessions_.empty()) {
+    std::multimap<PrefixKey, std::function<void(Error)>> lost;
+    lost.swap(announced_);
+    for (const auto& [key, done] : lost) done(error);
+  }
+  for (std::size_t peer = 0; peer < peers_.size(); ++peer) {
+    if (peers_[peer] != &session) continue;
+    peers_[peer] = nullptr;
+    if (!closing_) context_->post([this, peer] { keep_connected(peer); });
+  }
+}
+
+void Node::on_open(transport::Session& session, const transport::OpenRequest& request) {
+  prefill_->on_open(session, request);
+}
+
+void Node::on_grant(transport::Session& session, const transport::GrantToken& token) {
+  prefill_->on_grant(session, token);
+}
+
+void Node::on_peer_done(transport::Session& session, RequestId request) { prefill_->on_ended(session, request, {}); }
+
+void Node::on_peer_aborted(transport::Session& session, RequestId request, Error error) {
+  prefill_->on_ended(session, request, error);
+}
+
+void Node::on_announce(transport::Session& session, const transport::Announce& announce) {
+  FetchSpec spec;
+  spec.prefix = announce.prefix;
+  spec.tokens = announce.tokens;
+  spec.mode = transport::OpenMode::kReuse;
+  spec.policy = options_.policy;
+  spec.hard_limit = announce.remaining;
+  spec.deadline = parts_.clock.now() + announce.remaining;
+  spec.quality_floor = options_.quality_floor;
+  spec.quality_target = options_.quality_target;
+  spec.decode = false;
+  const auto keep = [this, key = announce.prefix](FetchOutcome outcome) {
+    if (outcome.error.code == ErrorCode::kOk) (void)store_.put(key, std::move(outcome.parts));
+  };
+  (void)decode_->fetch(session, std::move(spec), keep);  // refused: the announcing side sees its own deadline pass
+}
+
+void Node::on_accept(transport::Session&, RequestId request, const transport::OpenAck& shape) {
+  decode_->on_accept(request, shape);
+}
+
+void Node::on_offer(transport::Session&, const transport::Offer& offer) { decode_->on_offer(offer); }
+
+void Node::on_part(transport::Session&, UnitKey unit, Part part, transport::SlotHold hold) {
+  decode_->on_part(unit, part, std::move(hold));
+}
+
+void Node::on_sealed(transport::Session&, RequestId request, Units units) { decode_->on_sealed(request, units); }
+
+void Node::on_request_failed(transport::Session&, RequestId request, Error error) {
+  decode_->on_failed(request, error);
+}
+
+void Node::on_slots_free(transport::Session&) { decode_->on_slots_free(); }
+
+void Node::on_goaway(transport::Session&) {}
+
+}  // namespace sluice::integration

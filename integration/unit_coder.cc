@@ -1,0 +1,102 @@
+#include "integration/unit_coder.h"
+
+#include <array>
+#include <utility>
+
+#include "kernels/table.h"
+
+namespace sluice::integration {
+namespace {
+
+constexpr std::array kStages = {Part::kBase, Part::kRefinement1, Part::kRefinement2, Part::kRefinement3};
+constexpr std::array kWhole = {Part::kRaw, Part::kLossless};
+
+codec::UnitContext context_of(const Geometry& geometry, UnitKey unit) {
+  return {geometry.rope(), geometry.tokens_of(unit).first, geometry.shape().tokens};
+}
+
+const StoredPart* find_part(std::span<const StoredPart* const> parts, Part wanted) {
+  for (const StoredPart* part : parts) {
+    if (part->part == wanted) return part;
+  }
+  return nullptr;
+}
+
+/// The frames that give the best rows: exact ones, else the longest prefix of stages, else 8 bit.
+std::vector<std::span<const std::byte>> best_frames(std::span<const StoredPart* const> parts) {
+  std::vector<std::span<const std::byte>> frames;
+  for (const Part whole : kWhole) {
+    if (const StoredPart* part = find_part(parts, whole)) return {part->bytes};
+  }
+  for (const Part stage : kStages) {
+    const StoredPart* part = find_part(parts, stage);
+    if (part == nullptr) break;
+    frames.emplace_back(part->bytes);
+  }
+  const StoredPart* int8 = find_part(parts, Part::kInt8);
+  if (frames.size() < 2 && int8 != nullptr) return {int8->bytes};
+  return frames;
+}
+
+}  // namespace
+
+bool is_decodable(std::span<const StoredPart* const> parts) { return !best_frames(parts).empty(); }
+
+UnitCoder::UnitCoder(codec::Encoder encoder, codec::Decoder decoder)
+    : encoder_(std::move(encoder)), decoder_(std::move(decoder)) {}
+
+Result<UnitCoder> UnitCoder::open() {
+  const kernels::KernelTable& table = kernels::available_kernels().front();
+  SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(table, {}));
+  SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(table));
+  return UnitCoder(std::move(encoder), std::move(decoder));
+}
+
+Result<StoredUnit> UnitCoder::encode(const KvPlanes& planes, const Geometry& geometry, UnitKey unit,
+                                     PartChoice choice) {
+  const KvSlice slice = planes.slice(geometry.tokens_of(unit), geometry.layers_of(unit));
+  const kernels::UnitView view = slice.view();
+  const codec::UnitContext context = context_of(geometry, unit);
+  StoredUnit made;
+  Error refused{ErrorCode::kUnsupported, 0, "no part was chosen"};
+  const auto keep = [&](Part part, std::span<const std::byte> bytes) {
+    made.push_back({part, std::vector<std::byte>(bytes.begin(), bytes.end())});
+  };
+  using Whole =
+      Result<Bytes> (codec::Encoder::*)(const kernels::UnitView&, const codec::UnitContext&, std::span<std::byte>);
+  const auto whole = [&](bool chosen, Part part, Whole make) {
+    if (!chosen) return;
+    scratch_.resize(codec::Encoder::max_encoded_size(view.shape, part).count());
+    const Result<Bytes> size = (encoder_.*make)(view, context, scratch_);
+    if (!size) {
+      refused = size.error();
+      return;
+    }
+    keep(part, std::span(scratch_).first(size->count()));
+  };
+  whole(choice.raw, Part::kRaw, &codec::Encoder::encode_raw);
+  whole(choice.lossless, Part::kLossless, &codec::Encoder::encode_lossless);
+  whole(choice.int8, Part::kInt8, &codec::Encoder::encode_int8);
+  if (choice.nested) {
+    scratch_.resize(codec::Encoder::max_nested_size(view.shape).count());
+    const Result<codec::EncodedUnit> nested = encoder_.encode(view, context, scratch_);
+    if (!nested) refused = nested.error();
+    if (nested) {
+      for (const codec::EncodedPart& part : nested->parts) {
+        keep(part.part, std::span(scratch_).subspan(part.offset.count(), part.size.count()));
+      }
+    }
+  }
+  if (made.empty()) return refused;
+  return made;
+}
+
+Result<void> UnitCoder::decode(std::span<const StoredPart* const> parts, const Geometry& geometry, UnitKey unit,
+                               KvPlanes& planes) {
+  const std::vector<std::span<const std::byte>> frames = best_frames(parts);
+  if (frames.empty()) return Error{ErrorCode::kNotFound, 0, "no decodable part"};
+  const MutableKvSlice slice = planes.mutable_slice(geometry.tokens_of(unit), geometry.layers_of(unit));
+  return decoder_.decode(frames, geometry.shape_of(unit), context_of(geometry, unit), slice.view());
+}
+
+}  // namespace sluice::integration

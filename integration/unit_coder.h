@@ -1,0 +1,49 @@
+// Turns rows of one unit into the parts that a node offers, and received parts back into rows: the only place where
+// integration calls the codec. One object per codec thread.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/identity.h"
+#include "base/result.h"
+#include "codec/decoder.h"
+#include "codec/encoder.h"
+#include "integration/geometry.h"
+#include "integration/store.h"
+
+namespace sluice::integration {
+
+/// Which parts a node makes.
+struct PartChoice {
+  bool raw = true;
+  bool lossless = true;
+  bool int8 = true;
+  bool nested = true;
+};
+
+/// Threads: one at a time.
+class UnitCoder {
+ public:
+  static Result<UnitCoder> open();
+
+  /// Parts that cannot be made of these values (NaN or infinity in nested or int8) are left out.
+  /// Errors: those of the codec when nothing could be made.
+  Result<StoredUnit> encode(const KvPlanes& planes, const Geometry& geometry, UnitKey unit, PartChoice choice);
+
+  /// Best rows that `parts` give, into `planes`; they are untouched on an error.
+  /// Errors: kNotFound when no decodable part is there; those of codec::Decoder.
+  Result<void> decode(std::span<const StoredPart* const> parts, const Geometry& geometry, UnitKey unit,
+                      KvPlanes& planes);
+
+ private:
+  UnitCoder(codec::Encoder encoder, codec::Decoder decoder);
+  codec::Encoder encoder_;
+  codec::Decoder decoder_;
+  std::vector<std::byte> scratch_;
+};
+
+/// Whether `parts` hold something decodable.  Threads: pure.
+bool is_decodable(std::span<const StoredPart* const> parts);
+
+}  // namespace sluice::integration
