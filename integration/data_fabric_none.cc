@@ -1,3 +1,4 @@
+// The build without UCX: wanting it is an error that says so.
 #include "integration/data_fabric.h"
 
 namespace sluice::integration {

@@ -1,3 +1,4 @@
+// The build with UCX.
 #include "integration/data_fabric.h"
 #include "transport/ucx/ucx_fabric.h"
 

@@ -11,26 +11,6 @@ namespace {
 /// Bounds the policies that a user can name in one run ("fixed:..." has many spellings).
 constexpr std::size_t kMaxBrains = 64;
 
-std::string_view choice_name(Part part) {
-  switch (part) {
-    case Part::kBase:
-      return "base";
-    case Part::kRefinement1:
-      return "refinement1";
-    case Part::kRefinement2:
-      return "refinement2";
-    case Part::kRefinement3:
-      return "refinement3";
-    case Part::kRaw:
-      return "raw";
-    case Part::kLossless:
-      return "lossless";
-    case Part::kInt8:
-      return "int8";
-  }
-  return "other";
-}
-
 }  // namespace
 
 /// What has come of one unit. Guarded by Fetch::mutex: the loop adds parts, the codec thread reads them.
@@ -151,7 +131,7 @@ void DecodeService::grant(Brain& mind, const scheduler::Grant& wanted) {
   const Result<void> granted = fetch->session->grant(wanted.unit, wanted.part, wanted.bytes);
   if (granted) {
     const std::string_view reason = scheduler::reason_name(wanted.reason);
-    context_.emit(Decided{wanted.unit.request, choice_name(wanted.part), reason, wanted.inputs.slack});
+    context_.emit(Decided{wanted.unit.request, part_name(wanted.part), reason, wanted.inputs.slack});
     return;
   }
   const ErrorCode code = granted.error().code;

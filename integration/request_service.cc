@@ -30,26 +30,6 @@ std::string hex(std::uint64_t value) {
   return text;
 }
 
-std::string_view part_label(Part part) {
-  switch (part) {
-    case Part::kBase:
-      return "base";
-    case Part::kRefinement1:
-      return "refinement1";
-    case Part::kRefinement2:
-      return "refinement2";
-    case Part::kRefinement3:
-      return "refinement3";
-    case Part::kRaw:
-      return "raw";
-    case Part::kLossless:
-      return "lossless";
-    case Part::kInt8:
-      return "int8";
-  }
-  return "other";
-}
-
 }  // namespace
 
 struct RequestService::Reference {
@@ -297,7 +277,7 @@ json RequestService::report(const Job& job) const {
   const FetchTimes& times = job.fetched.times;
   const auto known = [](Duration span) { return std::max(span, Duration(0)); };
   json parts = json::object();
-  for (const auto& [part, count] : job.fetched.arrived) parts[std::string(part_label(part))] = count;
+  for (const auto& [part, count] : job.fetched.arrived) parts[std::string(part_name(part))] = count;
   json tokens = json::array();
   for (const TokenId token : job.generation.tokens) tokens.push_back(token.value());
   const double values = static_cast<double>(job.fetched.raw.count()) /

@@ -40,6 +40,26 @@ std::vector<std::span<const std::byte>> best_frames(std::span<const StoredPart* 
 
 }  // namespace
 
+std::string_view part_name(Part part) {
+  switch (part) {
+    case Part::kBase:
+      return "base";
+    case Part::kRefinement1:
+      return "refinement1";
+    case Part::kRefinement2:
+      return "refinement2";
+    case Part::kRefinement3:
+      return "refinement3";
+    case Part::kRaw:
+      return "raw";
+    case Part::kLossless:
+      return "lossless";
+    case Part::kInt8:
+      return "int8";
+  }
+  return "other";
+}
+
 bool is_decodable(std::span<const StoredPart* const> parts) { return !best_frames(parts).empty(); }
 
 UnitCoder::UnitCoder(codec::Encoder encoder, codec::Decoder decoder)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/identity.h"
@@ -42,6 +43,9 @@ class UnitCoder {
   codec::Decoder decoder_;
   std::vector<std::byte> scratch_;
 };
+
+/// The stable name of a part in reports, decisions and metrics, for instance "refinement1".  Threads: pure.
+std::string_view part_name(Part part);
 
 /// Whether `parts` hold something decodable.  Threads: pure.
 bool is_decodable(std::span<const StoredPart* const> parts);
