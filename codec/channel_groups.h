@@ -17,11 +17,13 @@ inline constexpr std::size_t kMaxAlphabet = kernels::kRansMaxSymbols - 1;
 
 using Frequencies = std::array<std::uint16_t, kernels::kRansMaxSymbols>;
 
+/// The outcome: a group per channel, a table per group.
 struct ChannelGroups {
   std::vector<std::uint8_t> group_of;    ///< [width]
   std::vector<Frequencies> frequencies;  ///< [groups], each sums to kRansSlots
 };
 
+/// Extent of a stream's symbols; `symbols` counts the alphabet with its escape.
 struct SymbolExtent {
   std::size_t width = 0;
   std::size_t tokens = 0;

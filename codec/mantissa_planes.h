@@ -39,8 +39,10 @@ constexpr unsigned mantissa_bits(kernels::DType dtype) {
 /// Bytes that the mantissas of `values` values take.  Threads: pure.
 std::size_t mantissa_size(kernels::DType dtype, std::size_t values);
 
+/// Sign and exponent of every value.  Threads: pure.
 void split_tops(kernels::DType dtype, std::span<const std::byte> rows, StreamExtent extent,
                 std::span<std::uint16_t> tops);
+/// Mantissas of every value.  Precondition: out.size() is mantissa_size.  Threads: pure.
 void pack_mantissas(kernels::DType dtype, std::span<const std::byte> rows, std::span<std::byte> out);
 /// Inverse of both.
 void join_rows(kernels::DType dtype, std::span<const std::uint16_t> tops, StreamExtent extent,

@@ -1,20 +1,25 @@
 #include "codec/static_tables.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/assert.h"
 
 namespace sluice::codec {
 namespace {
 
-// 2^(-9 + (i - 1/2) / 2): variances between two neighbouring spreads, i = 1..37. A repeated product of two constants
-// would round differently than this; sqrt is exact to the last bit everywhere.
-float boundary(std::size_t spread) {
-  const float quarter = std::sqrt(std::sqrt(2.0F));
-  const float octaves = std::ldexp(1.0F, static_cast<int>(spread / 2) - 9);
-  return octaves * (spread % 2 == 0 ? 1.0F / quarter : quarter);
-}
+// 2^(-9 + (i - 1/2) / 2): variances between two neighbouring spreads i - 1 and i, i = 1..37.
+struct SpreadBoundaries {
+  std::array<float, kSpreads> of{};
+  constexpr SpreadBoundaries() {
+    constexpr float kHalfStep[2] = {0.84089642F, 1.18920712F};  // 2^-1/4, 2^1/4
+    float octave = 1.0F / 512.0F;
+    for (std::size_t i = 0; i < kSpreads; ++i) {
+      of[i] = octave * kHalfStep[i % 2];
+      if (i % 2 == 1) octave *= 2;
+    }
+  }
+};
+constexpr SpreadBoundaries kBoundaries;
 
 // Between the mean magnitudes over sigma of shapes .6, .9, 1.3, 2: .590, .675, .745, .798.
 constexpr std::array<float, kShapes - 1> kShapeBoundaries{0.632F, 0.710F, 0.772F};
@@ -53,7 +58,7 @@ void fill_base(StaticTables& tables) {
 
 std::size_t choose_class(float variance_in_steps, float magnitude_over_sigma) {
   std::size_t spread = 0;
-  while (spread + 1 < kSpreads && variance_in_steps >= boundary(spread + 1)) ++spread;
+  while (spread + 1 < kSpreads && variance_in_steps >= kBoundaries.of[spread + 1]) ++spread;
   std::size_t shape = 0;
   while (shape + 1 < kShapes && magnitude_over_sigma >= kShapeBoundaries[shape]) ++shape;
   return shape * kSpreads + spread;

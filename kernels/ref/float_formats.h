@@ -55,6 +55,7 @@ using Float16 = NarrowFloat<std::uint16_t, 10, 15, false>;
 using FloatE4m3 = NarrowFloat<std::uint8_t, 3, 7, true>;
 using FloatE5m2 = NarrowFloat<std::uint8_t, 2, 15, false>;
 
+/// The upper half of fp32.
 struct BFloat16 {
   using Storage = std::uint16_t;
   static float widen(std::uint16_t narrow) { return std::bit_cast<float>(static_cast<std::uint32_t>(narrow) << 16U); }
@@ -65,6 +66,7 @@ struct BFloat16 {
   }
 };
 
+/// fp32 itself.
 struct Float32 {
   using Storage = std::uint32_t;
   static float widen(std::uint32_t code) { return std::bit_cast<float>(code); }

@@ -50,19 +50,25 @@ ColumnMoments moments(std::span<const float> column) {
   const float mean = result.mean;
   result.variance = share * sum_of(column, [mean](float x) { return (x - mean) * (x - mean); });
   result.mean_magnitude = share * sum_of(column, [mean](float x) { return std::fabs(x - mean); });
-  for (const float value : column) result.max_magnitude = std::max(result.max_magnitude, std::fabs(value - mean));
+  std::uint32_t largest = 0;
+  for (const float value : column)
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(value - mean) & 0x7FFFFFFFU);
+  result.max_magnitude = std::bit_cast<float>(largest);
   return result;
 }
 
 void quantize(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out) {
   SLUICE_ASSERT(out.size() == column.size());
-  constexpr float kLimit = static_cast<float>(kLargestIndex);
+  // On the bits of magnitudes, which order like the magnitudes: comparisons of floats would keep the loop scalar.
+  constexpr std::int32_t kLimit = std::bit_cast<std::int32_t>(static_cast<float>(kLargestIndex));
+  constexpr std::int32_t kThreshold = std::bit_cast<std::int32_t>(kZeroThreshold);
   for (std::size_t i = 0; i < column.size(); ++i) {
-    const float steps = (column[i] - by.mean) * by.scale;
-    const float magnitude = std::min(std::fabs(steps), kLimit);
-    const std::int32_t rounded = static_cast<std::int32_t>(magnitude + 0.5F);
-    const std::int32_t kept = magnitude < kZeroThreshold ? 0 : rounded;
-    out[i] = static_cast<std::int16_t>(steps < 0 ? -kept : kept);
+    const std::int32_t bits = std::bit_cast<std::int32_t>((column[i] - by.mean) * by.scale);
+    const std::int32_t magnitude = std::min(bits & 0x7FFFFFFF, kLimit);
+    const std::int32_t rounded = static_cast<std::int32_t>(std::bit_cast<float>(magnitude) + 0.5F);
+    const std::int32_t kept = rounded & ~((magnitude - kThreshold) >> 31);
+    const std::int32_t sign = bits >> 31;
+    out[i] = static_cast<std::int16_t>((kept ^ sign) - sign);
   }
 }
 
