@@ -23,9 +23,11 @@ constexpr std::size_t kMetricLines = 12;
 /// The daemon's configuration: what the demo sets, everything else as the daemon has it.
 std::string configuration(const std::string& role, const DaemonPlace& place, const std::string& peer,
                           const std::string& model) {
-  std::string text =
-      fmt::format("[node]\nid = \"demo-{0}\"\nrole = \"{0}\"\n\n[listen]\ndata = \"{1}\"\nadmin = \"{2}\"\n", role,
-                  place.data_listen, place.admin_listen);
+  // allow_insecure: in a namespace of our own the addresses are not the loopback's, and nobody else is there.
+  std::string text = fmt::format(
+      "[node]\nname = \"demo-{0}\"\nrole = \"{0}\"\n\n[listen]\ndata = \"{1}\"\nadmin = \"{2}\"\nallow_insecure = "
+      "true\n",
+      role, place.data_listen, place.admin_listen);
   if (!peer.empty()) text += fmt::format("\n[discovery]\npeers = [\"{}\"]\n", peer);
   text += fmt::format("\n[engine]\nkind = \"{}\"\n", model.empty() ? "recorded" : "llama_cpp");
   // JSON's string escapes are TOML's.
