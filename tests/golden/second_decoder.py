@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""A second decoder, written from codec/FORMAT.md alone, in plain Python. It decodes the golden frames and checks them:
+lossless equals raw bit for bit; 8-bit and every prefix of base, refinement 1, refinement 2 lie within their steps.
+
+Usage: second_decoder.py FOLDER [--tables codec/static_tables_data.cc] [--trace]
+"""
+import argparse
+import re
+import struct
+import sys
+from pathlib import Path
+
+HEADER = 96
+BASE, REFINEMENT1, REFINEMENT2, RAW, LOSSLESS, INT8 = 0, 1, 2, 16, 17, 18
+START, LANES, SLOTS, SPREADS, CLASSES = 1 << 16, 32, 256, 38, 152
+
+
+def padded(size, step):
+    return (size + step - 1) // step * step
+
+
+class Frame:
+    """Section 2."""
+
+    def __init__(self, data):
+        (magic, version, self.part, self.dtype, self.layers, self.tokens, self.heads, self.dim, self.rope, self.rope_dims,
+         self.rope_base, self.position, self.raw, self.fine, _, self.profile, self.parent, length, self.digest,
+         _) = struct.unpack_from("<IHBBIIIIB3xIdQHHIQQQQQ", data)
+        assert magic == 0x464B4C53 and version == 1 and length == len(data) - HEADER
+        assert self.dtype == 1 and self.rope == 0, "this decoder knows fp16 without rotation"
+        self.payload = data[HEADER:]
+        self.width, self.streams = self.heads * self.dim, 2 * self.layers
+
+
+def read_tables(path):
+    """Section 4.3: frequencies of every class for the base, and of every class and context for the refinements."""
+    text = Path(path).read_text()
+    numbers = [[int(n) for n in re.findall(r"\d+", body)] for body in re.findall(r"= \{(.*?)\}", text, re.S)]
+    base, at = [], 0
+    for _ in range(CLASSES):
+        largest = numbers[0][at]
+        sides = numbers[0][at + 1:at + 2 + largest]
+        base.append([sides[(symbol + 1) // 2] for symbol in range(2 * largest + 1)] + [numbers[0][at + 2 + largest]])
+        at += largest + 3
+    refinements = [[[flat[5 * (3 * c + x):5 * (3 * c + x) + 5] for x in range(3)] for c in range(CLASSES)]
+                   for flat in numbers[1:]]
+    return base, refinements
+
+
+class Lanes:
+    """Section 4.1: one stream."""
+
+    def __init__(self, states, words):
+        self.states = list(states) + [START] * (LANES - len(states))
+        self.words, self.next = words, 0
+
+    def take(self, lane, frequencies):
+        state = self.states[lane]
+        slot, start, symbol = state % SLOTS, 0, 0
+        while slot >= start + frequencies[symbol]:
+            start += frequencies[symbol]
+            symbol += 1
+        state = frequencies[symbol] * (state // SLOTS) + slot - start
+        if state < START:
+            state = state << 16 | self.words[self.next]
+            self.next += 1
+        self.states[lane] = state
+        return symbol
+
+    def finish(self):
+        assert self.next == len(self.words) and self.states == [START] * LANES
+
+
+def bf16(bits):
+    return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+
+
+def fine_class(ordinary):
+    return ordinary // SPREADS * SPREADS + min(ordinary % SPREADS + 4, SPREADS - 1)
+
+
+class Nested:
+    """Section 5: indices of all streams, refined frame by frame."""
+
+    def __init__(self, base, tables):
+        self.base, self.tables, self.stage = base, tables, 0
+        self.coded = base.tokens - base.raw
+        payload, streams, width = base.payload, base.streams, base.width
+        self.row = base.raw * width * 2
+        at = padded(streams * self.row, 16)
+        self.steps = [bf16(b) for b in struct.unpack_from(f"<{streams * base.heads}H", payload, at)]
+        at += 2 * streams * base.heads
+        self.means = [bf16(b) for b in struct.unpack_from(f"<{streams * width}H", payload, at)]
+        at += 2 * streams * width
+        self.classes = payload[at:at + streams * width]
+        self.indices = [[0] * self.coded for _ in range(streams * width)]
+        self.read(base, padded(at + streams * width, 4), 8)
+
+    def refine(self, frame):
+        self.stage += 1
+        assert frame.part == self.stage
+        self.read(frame, 0, 4)
+
+    def read(self, frame, directory, entry):
+        streams, runs = frame.streams, (self.coded - frame.fine, frame.fine)
+        lanes = min(LANES, max(runs))
+        counts = [struct.unpack_from(f"<{entry // 4}I", frame.payload, directory + entry * s) for s in range(streams)]
+        states_at = padded(directory + entry * streams, 16)
+        words_at = states_at + 4 * lanes * streams
+        escapes_at = words_at + 2 * sum(count[0] for count in counts)
+        for stream in range(streams):
+            words = struct.unpack_from(f"<{counts[stream][0]}H", frame.payload, words_at)
+            words_at += 2 * len(words)
+            escapes = iter(())
+            if entry == 8:
+                escapes = iter(struct.unpack_from(f"<{counts[stream][1]}h", frame.payload, escapes_at))
+                escapes_at += 2 * counts[stream][1]
+            coder = Lanes(struct.unpack_from(f"<{lanes}I", frame.payload, states_at + 4 * lanes * stream), words)
+            for channel in range(stream * frame.width, (stream + 1) * frame.width):
+                ordinary, first = self.classes[channel], 0
+                for count, name in zip(runs, (ordinary, fine_class(ordinary))):
+                    for i in range(count):
+                        self.step(coder, i % LANES, name, (channel, first + i), escapes)
+                    first += count
+            coder.finish()
+            assert next(escapes, None) is None
+        assert escapes_at == len(frame.payload)
+
+    def step(self, coder, lane, name, at, escapes):
+        column, i = self.indices[at[0]], at[1]
+        if self.stage == 0:
+            frequencies = self.tables[0][name]
+            symbol = coder.take(lane, frequencies)
+            magnitude = (symbol + 1) // 2
+            column[i] = magnitude if symbol % 2 else -magnitude
+            if symbol == len(frequencies) - 1:
+                column[i] = next(escapes)
+            return
+        n = column[i]
+        difference = coder.take(lane, self.tables[1][self.stage - 1][name][min(abs(n), 2)]) - 2
+        column[i] = 3 * n + (-difference if n < 0 else difference)
+
+    def values(self):
+        """All rows, stream by stream, as (value, step of the value or 0 for raw)."""
+        frame, out = self.base, []
+        for stream in range(frame.streams):
+            raw = struct.unpack_from(f"<{frame.raw * frame.width}e", frame.payload, stream * self.row)
+            out += [(value, 0.0) for value in raw]
+            for token in range(self.coded):
+                for channel in range(frame.width):
+                    step = self.steps[stream * frame.heads + channel // frame.dim] / 3**self.stage
+                    step /= 2 if token >= self.coded - frame.fine else 1
+                    number = stream * frame.width + channel
+                    out.append((self.indices[number][token] * step + self.means[number], step))
+        return out
+
+
+def decode_int8(frame):
+    """Section 6."""
+    out, at = [], 0
+    for _ in range(frame.streams):
+        rows = frame.tokens * frame.heads
+        scales = struct.unpack_from(f"<{rows}e", frame.payload, at)
+        levels = struct.unpack_from(f"<{rows * frame.dim}b", frame.payload, at + 2 * rows)
+        out += [(level * scales[i // frame.dim], scales[i // frame.dim]) for i, level in enumerate(levels)]
+        at += 2 * rows + rows * frame.dim
+    return out
+
+
+def decode_lossless(frame):
+    """Section 4.4, fp16."""
+    out, at, payload = b"", 0, frame.payload
+    values = frame.tokens * frame.width
+    for _ in range(frame.streams):
+        mode, alphabet, groups, _, words, escapes = struct.unpack_from("<BBBBII", payload, at)
+        at += 12
+        if mode == 0:
+            out += payload[at:at + 2 * values]
+            at += 2 * values
+            continue
+        tops = struct.unpack_from(f"<{alphabet}H", payload, at)
+        at += 2 * alphabet
+        tables = [struct.unpack_from(f"<{alphabet + 1}H", payload, at + 2 * g * (alphabet + 1)) for g in range(groups)]
+        at += 2 * groups * (alphabet + 1)
+        group_of = payload[at:at + frame.width]
+        at += frame.width
+        lanes = min(LANES, frame.tokens)
+        states = struct.unpack_from(f"<{lanes}I", payload, at)
+        at += 4 * lanes
+        coder = Lanes(states, struct.unpack_from(f"<{words}H", payload, at))
+        at += 2 * words
+        escaped = iter(struct.unpack_from(f"<{escapes}H", payload, at))
+        at += 2 * escapes
+        codes = [0] * values
+        for channel in range(frame.width):
+            for token in range(frame.tokens):
+                symbol = coder.take(token % LANES, tables[group_of[channel]])
+                codes[token * frame.width + channel] = (tops[symbol] if symbol < alphabet else next(escaped)) << 10
+        coder.finish()
+        for i in range(values):
+            packed = int.from_bytes(payload[at + values + i // 8 * 2:at + values + i // 8 * 2 + 2], "little")
+            codes[i] |= payload[at + i] | (packed >> (i % 8 * 2) & 3) << 8
+        at += values + (values + 7) // 8 * 2
+        out += struct.pack(f"<{values}H", *codes)
+    assert at == len(payload)
+    return out
+
+
+def within(name, decoded, truth, steps):
+    worst = max(abs(value - exact) / step for (value, step), exact in zip(decoded, truth) if step > 0)
+    print(f"{name}: worst error {worst:.3f} steps (bar {steps})")
+    assert len(decoded) == len(truth) and worst <= steps
+    assert all(value == exact for (value, step), exact in zip(decoded, truth) if step == 0)
+
+
+def trace(nested):
+    """The numbers of FORMAT.md section 8."""
+    print("steps", nested.steps, "means", nested.means[:4], "classes", list(nested.classes[:4]))
+    print("K channel 0, ordinary tokens:", nested.indices[0][:15])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--tables", default="codec/static_tables_data.cc")
+    parser.add_argument("--trace", action="store_true")
+    options = parser.parse_args()
+    frames = {path.stem: Frame(path.read_bytes()) for path in options.folder.glob("*.frame")}
+    rows = frames["raw"].payload
+    truth = struct.unpack(f"<{len(rows) // 2}e", rows)
+    assert decode_lossless(frames["lossless"]) == rows
+    print("lossless: equal to raw")
+    within("int8", decode_int8(frames["int8"]), truth, 0.501)
+    nested = Nested(frames["base"], read_tables(options.tables))
+    if options.trace:
+        trace(nested)
+    within("base", nested.values(), truth, 0.601)
+    for name in ("refinement1", "refinement2"):
+        nested.refine(frames[name])
+        within(name, nested.values(), truth, 0.601)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
