@@ -1,0 +1,75 @@
+// What every command of the program `sluice` shares: CLI11's door, exit codes, and how a failure is told.
+// Invariant: a failure is one line on standard error that says what to do, and one of the pinned exit codes.
+#pragma once
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <CLI/CLI.hpp>
+#pragma GCC diagnostic pop
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/quantity.h"
+#include "base/result.h"
+#include "integration/config.h"
+
+namespace sluice::programs {
+
+/// Pinned: scripts depend on them.
+enum class ExitCode : int {
+  kOk = 0,
+  kFailed = 1,
+  kUsage = 2,
+  kUnreachable = 3,
+  kTooLate = 4,
+  kIncompatible = 5,
+};
+
+/// What the command line said: CLI11 fills it, then main runs `run`.
+struct Invocation {
+  /// --format json
+  bool json = false;
+  /// Set by the chosen command's callback.
+  std::function<ExitCode()> run;
+};
+
+/// The exit code that an error means.  Threads: pure.
+ExitCode exit_code_of(ErrorCode code);
+
+/// Prints "sluice: MESSAGE" as one line on standard error and returns `code`.
+ExitCode fail(ExitCode code, std::string_view message);
+
+/// The same for an error as a value: "sluice: WHAT: NAME (WHERE): HINT".
+ExitCode fail(std::string_view what, const Error& error);
+
+/// Reads "500ms", "2s", "250us" or "1m".
+/// Errors:  kInvalidArgument for anything else, zero, or more than an hour.  Threads: pure.
+Result<Duration> parse_duration(std::string_view text);
+
+/// --config FILE and --set KEY=VALUE of a command.
+struct ConfigArguments {
+  std::string file;
+  std::vector<std::string> settings;
+};
+void add_config_arguments(CLI::App& command, ConfigArguments& arguments);
+
+/// The configuration of this process; on problems prints one line for each and gives nothing.
+std::optional<integration::LoadedConfig> load(const ConfigArguments& arguments);
+
+/// Each of these adds its command to `app`; the command's callback sets invocation.run.
+void add_version_command(CLI::App& app, Invocation& invocation);
+/// config check, explain, init.
+void add_config_command(CLI::App& app, Invocation& invocation);
+/// doctor.
+void add_doctor_command(CLI::App& app, Invocation& invocation);
+/// status, links, drain, request: questions to a daemon.
+void add_ask_commands(CLI::App& app, Invocation& invocation);
+/// serve, send: what needs a node of its own.
+void add_node_commands(CLI::App& app, Invocation& invocation);
+
+}  // namespace sluice::programs
