@@ -53,9 +53,12 @@ class Channel {
   virtual void start(FrameSink& sink) = 0;
   /// Control frames overtake DATA frames that have not begun. Errors: kQueueFull (nothing was taken), kPeerLost.
   virtual Result<void> send(OutgoingFrame frame) = 0;
+  /// DATA frames of an ended request that have not begun are forgotten; their on_sent gets kAborted, from the loop.
+  virtual void drop(RequestId request) = 0;
   /// Bytes accepted by send() and not yet handed to the system.
   virtual Bytes queued() const = 0;
-  /// on_closed(error) follows from the loop, after every on_sent and on_dropped. Idempotent.
+  /// Control frames already queued still get a short chance to leave. on_closed(error) follows from the loop, after
+  /// every on_sent and on_dropped. Idempotent.
   virtual void close(Error error) = 0;
 };
 

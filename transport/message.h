@@ -206,6 +206,15 @@ Result<Seal> decode_seal(std::span<const std::byte> payload);
 Result<Reason> decode_reason(std::span<const std::byte> payload);
 Result<Ping> decode_ping(std::span<const std::byte> payload);
 
+/// Is this the number of a Part?  Threads: pure.
+bool is_part(std::uint8_t number);
+
+/// Are all extents there, within limits, and is `units` chunks x layer groups?  Threads: pure.
+bool is_sound(const OpenAck& shape);
+
+/// Chunks x layer groups.  Precondition: chunk_tokens and group_layers are not zero.  Threads: pure.
+Units units_of(const OpenAck& shape);
+
 /// Size of a unit's rows as an engine holds them (K and V, no padding); zero for a unit outside the request.
 /// Threads: pure.
 Bytes raw_size(const OpenAck& shape, UnitKey unit);

@@ -1,0 +1,303 @@
+#include "transport/tcp/tcp_channel.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace sluice::transport::tcp {
+namespace {
+
+constexpr std::size_t kScratchSize = 64U << 10U;
+
+// A batch takes no further frame once it holds so much: a control frame waits behind at most one batch.
+constexpr std::uint64_t kBatchBytes = 128U << 10U;
+
+Result<void> set_option(int socket, int level, int name, std::uint64_t value) {
+  const int number = static_cast<int>(std::min<std::uint64_t>(value, 1U << 30U));
+  if (::setsockopt(socket, level, name, &number, sizeof(number)) != 0)
+    return Error{ErrorCode::kIo, errno, "setsockopt"};
+  return {};
+}
+
+bool is_data(const OutgoingFrame& frame) { return frame.header.type == MessageType::kData; }
+
+std::span<const std::byte> payload_of(const OutgoingFrame& frame) {
+  return frame.owned.empty() ? frame.payload : std::span<const std::byte>(frame.owned);
+}
+
+Bytes wire_size(const OutgoingFrame& frame) { return Bytes(kFrameHeaderSize + payload_of(frame).size()); }
+
+void settle(OutgoingFrame& frame, Result<void> outcome) {
+  frame.keepalive.reset();
+  if (frame.on_sent) frame.on_sent(outcome);
+}
+
+}  // namespace
+
+TcpConnection::TcpConnection(asio::ip::tcp::socket socket, const TcpOptions& options)
+    : socket_(std::move(socket)), flush_timer_(socket_.get_executor()), options_(options) {
+  batch_.reserve(kBatchFrames);
+  batch_buffers_.reserve(2 * kBatchFrames);
+}
+
+Result<void> TcpConnection::set_up() {
+  const int fd = socket_.native_handle();
+  SLUICE_TRY(set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1));
+  const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.user_timeout).count();
+  SLUICE_TRY(set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<std::uint64_t>(timeout)));
+  SLUICE_TRY(set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options_.unsent_low_water.count()));
+  if (!options_.socket_buffer.is_zero()) {
+    SLUICE_TRY(set_option(fd, SOL_SOCKET, SO_SNDBUF, options_.socket_buffer.count()));
+    SLUICE_TRY(set_option(fd, SOL_SOCKET, SO_RCVBUF, options_.socket_buffer.count()));
+  }
+  boost::system::error_code error;
+  socket_.non_blocking(true, error);
+  if (error) return from_asio(error, "non_blocking");
+  return {};
+}
+
+void TcpConnection::start(FrameSink& sink) {
+  SLUICE_ASSERT(sink_ == nullptr);
+  sink_ = &sink;
+  read_more();
+}
+
+Result<void> TcpConnection::send(OutgoingFrame frame) {
+  if (closing_) return Error{ErrorCode::kPeerLost, 0, "send on a closing connection"};
+  const Bytes size = wire_size(frame);
+  if (queued_ + size > options_.queue_bytes || control_.size() + data_.size() >= options_.queue_frames) {
+    return Error{ErrorCode::kQueueFull, 0, "send queue"};
+  }
+  queued_ += size;
+  (is_data(frame) ? data_ : control_).push_back(std::move(frame));
+  kick_write();
+  return {};
+}
+
+void TcpConnection::drop(RequestId request) {
+  std::vector<OutgoingFrame> gone;
+  for (auto at = data_.begin(); at != data_.end();) {
+    if (at->header.unit.request != request) {
+      ++at;
+      continue;
+    }
+    queued_ -= wire_size(*at);
+    gone.push_back(std::move(*at));
+    at = data_.erase(at);
+  }
+  if (gone.empty()) return;
+  asio::post(socket_.get_executor(), [frames = std::make_shared<std::vector<OutgoingFrame>>(std::move(gone))] {
+    for (OutgoingFrame& frame : *frames) settle(frame, Error{ErrorCode::kAborted, 0, "dropped before it began"});
+  });
+}
+
+void TcpConnection::kick_write() {
+  if (writing_ || broken_) return;
+  fill_batch();
+  if (batch_.empty()) {
+    if (closing_) break_off();
+    return;
+  }
+  writing_ = true;
+  write_more();
+}
+
+void TcpConnection::fill_batch() {
+  batch_.clear();
+  batch_buffers_.clear();
+  batch_at_ = 0;
+  std::uint64_t bytes = 0;
+  bool has_data = false;
+  while (batch_.size() < kBatchFrames && bytes < kBatchBytes && !(control_.empty() && data_.empty())) {
+    const bool from_data = control_.empty();
+    take_from(from_data ? data_ : control_);
+    has_data = has_data || from_data;
+    bytes += wire_size(batch_.back()).count();
+  }
+  data_went_last_ = has_data || (data_went_last_ && !data_.empty());
+}
+
+void TcpConnection::take_from(std::deque<OutgoingFrame>& queue) {
+  const std::size_t index = batch_.size();
+  batch_.push_back(std::move(queue.front()));
+  queue.pop_front();
+  OutgoingFrame& frame = batch_.back();
+  if (is_data(frame)) {
+    if (data_went_last_) frame.header.flags |= kFlagBackToBack;
+    data_went_last_ = true;
+  }
+  batch_headers_[index] = encode(frame.header);
+  batch_buffers_.emplace_back(batch_headers_[index].data(), kFrameHeaderSize);
+  const std::span<const std::byte> payload = payload_of(frame);
+  if (!payload.empty()) batch_buffers_.emplace_back(payload.data(), payload.size());
+}
+
+void TcpConnection::write_more() {
+  const std::span<const asio::const_buffer> rest = std::span(batch_buffers_).subspan(batch_at_);
+  socket_.async_write_some(rest, [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
+    self->wrote(error, size);
+  });
+}
+
+void TcpConnection::wrote(const boost::system::error_code& error, std::size_t size) {
+  if (error) {
+    writing_ = false;
+    settle_batch(from_asio(error, "write"));
+    close(from_asio(error, "write"));
+    break_off();
+    finish_if_idle();
+    return;
+  }
+  while (size > 0 && size >= batch_buffers_[batch_at_].size()) size -= batch_buffers_[batch_at_++].size();
+  if (size > 0) batch_buffers_[batch_at_] += size;
+  if (batch_at_ < batch_buffers_.size() && !broken_) {
+    write_more();
+    return;
+  }
+  writing_ = false;
+  settle_batch(broken_ ? Result<void>(error_) : Result<void>());
+  if (broken_) {
+    finish_if_idle();
+    return;
+  }
+  kick_write();
+  if (!writing_) data_went_last_ = false;
+}
+
+void TcpConnection::settle_batch(Result<void> outcome) {
+  // Moved out first: an on_sent may send, and so begin the next batch.
+  std::vector<OutgoingFrame> done;
+  done.swap(batch_);
+  batch_.reserve(kBatchFrames);
+  for (OutgoingFrame& frame : done) queued_ -= wire_size(frame);
+  writing_ = true;  // hold the next batch until all of this one is settled
+  for (OutgoingFrame& frame : done) settle(frame, outcome);
+  writing_ = false;
+}
+
+void TcpConnection::read_more() {
+  reading_ = true;
+  std::array<asio::mutable_buffer, 2> into;
+  if (header_) {
+    const std::size_t missing = static_cast<std::size_t>(header_->length.count()) - payload_have_;
+    if (!target_.empty()) {
+      into[0] = asio::buffer(target_.data() + payload_have_, missing);
+    } else {
+      scratch_.resize(kScratchSize);
+      into[0] = asio::buffer(scratch_.data(), std::min(missing, kScratchSize));
+    }
+    if (missing == into[0].size()) into[1] = asio::buffer(header_bytes_.data(), kFrameHeaderSize);
+  } else {
+    into[0] = asio::buffer(header_bytes_.data() + header_have_, kFrameHeaderSize - header_have_);
+  }
+  socket_.async_read_some(into, [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
+    self->read(error, size);
+  });
+}
+
+void TcpConnection::read(const boost::system::error_code& error, std::size_t size) {
+  reading_ = false;
+  if (error) close(from_asio(error, "read"));
+  if (closing_) {
+    if (error) break_off();
+    finish_if_idle();
+    return;
+  }
+  sink_->on_progress(Bytes(size));
+  if (header_) {
+    const std::size_t missing = static_cast<std::size_t>(header_->length.count()) - payload_have_;
+    const std::size_t payload = std::min(size, missing);
+    payload_have_ += payload;
+    header_have_ = size - payload;  // the next frame's header, when the payload is whole
+    if (payload_have_ == header_->length.count()) took_payload();
+  } else {
+    header_have_ += size;
+  }
+  if (!closing_ && !header_ && header_have_ == kFrameHeaderSize && took_header() && header_ &&
+      header_->length.is_zero()) {
+    took_payload();
+  }
+  if (closing_) {
+    finish_if_idle();
+    return;
+  }
+  read_more();
+}
+
+void TcpConnection::took_payload() {
+  const FrameHeader header = *header_;
+  const bool dropped = target_.empty() && !header.length.is_zero();
+  const std::span<const std::byte> payload = target_;
+  header_.reset();
+  target_ = {};
+  payload_have_ = 0;
+  if (!dropped) sink_->on_frame(header, payload);
+}
+
+bool TcpConnection::took_header() {
+  header_have_ = 0;
+  const Result<FrameHeader> header = decode_frame(header_bytes_);
+  if (!header) {
+    close(header.error());
+    return false;
+  }
+  if (header->length > max_payload(header->type)) {
+    close(Error{ErrorCode::kBadLength, 0, "frame length"});
+    return false;
+  }
+  const Result<std::span<std::byte>> place = sink_->place(*header);
+  if (!place) {
+    close(place.error());
+    return false;
+  }
+  SLUICE_ASSERT(place->empty() || place->size() == header->length.count());
+  header_ = *header;
+  target_ = *place;
+  payload_have_ = 0;
+  return true;
+}
+
+void TcpConnection::close(Error error) {
+  if (closing_) return;
+  closing_ = true;
+  error_ = error;
+  std::deque<OutgoingFrame> unsent;
+  unsent.swap(data_);
+  for (const OutgoingFrame& frame : unsent) queued_ -= wire_size(frame);
+  auto frames = std::make_shared<std::deque<OutgoingFrame>>(std::move(unsent));
+  asio::post(socket_.get_executor(), [self = shared_from_this(), frames] {
+    for (OutgoingFrame& frame : *frames) settle(frame, self->error_);
+    self->kick_write();
+    self->finish_if_idle();
+  });
+  flush_timer_.expires_after(kFlushTime);
+  flush_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& stopped) {
+    if (!stopped) self->break_off();
+  });
+}
+
+void TcpConnection::break_off() {
+  if (broken_) return;
+  broken_ = true;
+  flush_timer_.cancel();
+  boost::system::error_code ignored;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  socket_.close(ignored);
+  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->finish_if_idle(); });
+}
+
+void TcpConnection::finish_if_idle() {
+  if (!broken_ || reading_ || writing_ || finished_) return;
+  finished_ = true;
+  for (OutgoingFrame& frame : control_) settle(frame, error_);
+  control_.clear();
+  queued_ = Bytes(0);
+  if (sink_ == nullptr) return;
+  if (header_ && !target_.empty()) sink_->on_dropped(*header_);
+  sink_->on_closed(error_);
+}
+
+}  // namespace sluice::transport::tcp

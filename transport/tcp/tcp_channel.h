@@ -1,0 +1,97 @@
+// One TCP connection as a Channel. Reads: header, then payload straight to where the sink says, with the next header in
+// the same system call. Writes: control frames first, headers and payloads gathered. Ends: on_closed comes once both
+// directions have nothing running, so that no memory of the sink is touched after it.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "transport/asio.h"
+#include "transport/fabric.h"
+#include "transport/tcp/tcp_fabric.h"
+
+namespace sluice::transport::tcp {
+
+/// Threads: the loop's. Kept alive by its running operations.
+class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
+ public:
+  TcpConnection(asio::ip::tcp::socket socket, const TcpOptions& options);
+  /// Errors: kIo when the system refuses an option.
+  Result<void> set_up();
+
+  void start(FrameSink& sink);
+  Result<void> send(OutgoingFrame frame);
+  void drop(RequestId request);
+  Bytes queued() const { return queued_; }
+  void close(Error error);
+
+ private:
+  static constexpr std::size_t kBatchFrames = 8;
+  static constexpr Duration kFlushTime = std::chrono::milliseconds(200);
+
+  // Writing.
+  void kick_write();
+  void fill_batch();
+  void take_from(std::deque<OutgoingFrame>& queue);
+  void write_more();
+  void wrote(const boost::system::error_code& error, std::size_t size);
+  void settle_batch(Result<void> outcome);
+
+  // Reading.
+  void read_more();
+  void read(const boost::system::error_code& error, std::size_t size);
+  void took_payload();
+  bool took_header();
+
+  // Ending.
+  void break_off();
+  void finish_if_idle();
+
+  asio::ip::tcp::socket socket_;
+  asio::steady_timer flush_timer_;
+  TcpOptions options_;
+  FrameSink* sink_ = nullptr;
+
+  std::deque<OutgoingFrame> control_;
+  std::deque<OutgoingFrame> data_;
+  Bytes queued_;
+  std::vector<OutgoingFrame> batch_;
+  std::array<FrameBytes, kBatchFrames> batch_headers_{};
+  std::vector<asio::const_buffer> batch_buffers_;
+  std::size_t batch_at_ = 0;  // first buffer not wholly written
+  bool writing_ = false;
+  bool data_went_last_ = false;
+
+  FrameBytes header_bytes_{};
+  std::size_t header_have_ = 0;
+  std::optional<FrameHeader> header_;  // of the payload that is being read
+  std::span<std::byte> target_;        // empty = drop it
+  std::size_t payload_have_ = 0;
+  std::vector<std::byte> scratch_;
+  bool reading_ = false;
+
+  bool closing_ = false;
+  bool broken_ = false;
+  bool finished_ = false;
+  Error error_;
+};
+
+/// The owner of a connection, as the seam wants it.
+class TcpChannel final : public Channel {
+ public:
+  explicit TcpChannel(std::shared_ptr<TcpConnection> connection) : connection_(std::move(connection)) {}
+  void start(FrameSink& sink) override { connection_->start(sink); }
+  Result<void> send(OutgoingFrame frame) override { return connection_->send(std::move(frame)); }
+  void drop(RequestId request) override { connection_->drop(request); }
+  Bytes queued() const override { return connection_->queued(); }
+  void close(Error error) override { connection_->close(error); }
+
+ private:
+  std::shared_ptr<TcpConnection> connection_;
+};
+
+}  // namespace sluice::transport::tcp
