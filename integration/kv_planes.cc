@@ -27,9 +27,14 @@ std::size_t layer_bytes(const kernels::KvShape& shape) {
 
 }  // namespace
 
-Result<KvPlanes> KvPlanes::allocate(const kernels::KvShape& shape) {
+Result<Bytes> KvPlanes::size_of(const kernels::KvShape& shape) {
   if (!is_within_bounds(shape)) return Error{ErrorCode::kInvalidArgument, 0, "kv planes shape"};
-  const auto size = static_cast<std::size_t>(shape.raw_bytes().count());
+  return shape.raw_bytes();
+}
+
+Result<KvPlanes> KvPlanes::allocate(const kernels::KvShape& shape) {
+  SLUICE_ASSIGN(const Bytes bytes_needed, size_of(shape));
+  const auto size = static_cast<std::size_t>(bytes_needed.count());
   std::unique_ptr<std::byte[]> bytes(new (std::nothrow) std::byte[size]());
   if (!bytes) return Error{ErrorCode::kNoMemory, 0, "kv planes"};
   return KvPlanes(shape, std::move(bytes));

@@ -60,8 +60,12 @@ using MutableKvSlice = BasicKvSlice<std::byte>;
 /// Threads: rows are plain memory; disjoint slices may be used from different threads.
 class KvPlanes {
  public:
+  /// Bytes that planes of `shape` take. Never wraps, so it may be asked about shapes that others sent.
+  /// Errors:  kInvalidArgument for an extent of zero or more than 2^40 bytes.  Threads: pure.
+  static Result<Bytes> size_of(const kernels::KvShape& shape);
+
   /// Zero-filled planes of `shape`.
-  /// Errors:  kInvalidArgument for an extent of zero or a shape beyond 2^40 bytes, kNoMemory.
+  /// Errors:  those of size_of(), kNoMemory.
   static Result<KvPlanes> allocate(const kernels::KvShape& shape);
 
   KvPlanes(KvPlanes&&) noexcept = default;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "integration/engines/llama_cpp/llama_engine.h"
+#include "integration/engines/recorded/recording.h"
 #include "tests/unit/integration/planes_support.h"
 
 namespace sluice::integration {
@@ -201,6 +202,31 @@ TEST_F(LlamaParity, AStoppedPrefillLeavesAnEmptyCacheAndAnEngineThatWorks) {
   EXPECT_EQ(engine->generate(tokens[0], {Tokens(1), {}, false}).error().code, ErrorCode::kInvalidArgument);
   EXPECT_TRUE(engine->recompute(std::span(tokens).first(30), {}).has_value());
   EXPECT_TRUE(engine->generate(tokens[30], {Tokens(1), {}, false}).has_value());
+}
+
+TEST_F(LlamaParity, TheRecordingIsWhatTheModelMakes) {
+  const kernels::KernelTable& kernels = kernels::ref_kernels();
+  const recorded::Recording held = recorded::load_recording(kernels, {}).value();
+  llama_cpp::LlamaEngineOptions options;
+  options.model_path = model_path();
+  options.chunk_tokens = held.description.chunk_tokens;
+  const std::unique_ptr<Engine> engine = llama_cpp::open_llama_engine(options, *kernels.digest, clock_).value();
+  if (engine->description().model != held.description.model) GTEST_SKIP() << "recorded with another model";
+  if (engine->description().engine_build != held.description.engine_build) {
+    GTEST_SKIP() << "recorded with another build of llama.cpp: the last bits differ";
+  }
+  EXPECT_EQ(engine->tokenize(held.text).value(), held.prompt);
+  const std::span<const TokenId> body = std::span(held.prompt).first(held.prompt.size() - 1);
+  KvPlanes planes = planes_for(*engine, body.size());
+  WritingSink sink;
+  ASSERT_TRUE(engine->prefill(body, planes, sink, {}).has_value());
+  for (std::uint32_t layer = 0; layer < planes.shape().layers.count(); ++layer) {
+    EXPECT_TRUE(std::ranges::equal(planes.k_layer(LayerIndex(layer)), held.planes.k_layer(LayerIndex(layer)))) << layer;
+    EXPECT_TRUE(std::ranges::equal(planes.v_layer(LayerIndex(layer)), held.planes.v_layer(LayerIndex(layer)))) << layer;
+  }
+  const Generation answer = engine->generate(held.prompt.back(), {Tokens(40), {}, false}).value();
+  EXPECT_EQ(answer.tokens, held.greedy);
+  EXPECT_EQ(answer.logits_hash, held.logits_hash);
 }
 
 TEST(LlamaEngine, AMissingModelIsATypedError) {

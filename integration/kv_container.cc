@@ -1,0 +1,164 @@
+#include "integration/kv_container.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/assert.h"
+#include "codec/decoder.h"
+#include "codec/encoder.h"
+#include "codec/frame.h"
+
+namespace sluice::integration {
+namespace {
+
+constexpr std::array kNested = {Part::kBase, Part::kRefinement1, Part::kRefinement2};
+constexpr std::array kAlone = {Part::kRaw, Part::kLossless, Part::kInt8};
+/// Levels from the best to the worst.
+constexpr std::array kBestFirst = {Part::kRaw,         Part::kLossless, Part::kRefinement2,
+                                   Part::kRefinement1, Part::kInt8,     Part::kBase};
+
+/// One unit's place in a prompt.
+struct UnitPlace {
+  ChunkIndex chunk;
+  LayerGroupIndex group;
+  TokenRange tokens;
+  LayerRange layers;
+};
+
+/// All units, chunk by chunk.  Precondition: chunk_tokens and group_layers are not zero.
+std::vector<UnitPlace> units_of(const codec::ContainerHeader& header) {
+  std::vector<UnitPlace> units;
+  const std::uint64_t tokens = header.shape.tokens.count();
+  const std::uint64_t layers = header.shape.layers.count();
+  for (std::uint64_t token = 0; token < tokens; token += header.chunk_tokens.count()) {
+    for (std::uint64_t layer = 0; layer < layers; layer += header.group_layers.count()) {
+      units.push_back(
+          {ChunkIndex(static_cast<std::uint32_t>(token / header.chunk_tokens.count())),
+           LayerGroupIndex(static_cast<std::uint32_t>(layer / header.group_layers.count())),
+           {TokenIndex(token), std::min(header.chunk_tokens, Tokens(tokens - token))},
+           {LayerIndex(static_cast<std::uint32_t>(layer)), std::min(header.group_layers, Layers(layers - layer))}});
+    }
+  }
+  return units;
+}
+
+Result<std::uint64_t> count_units(const codec::ContainerHeader& header) {
+  const auto pieces = [](std::uint64_t whole, std::uint64_t piece) { return whole / piece + (whole % piece != 0); };
+  if (header.chunk_tokens.is_zero() || header.group_layers.is_zero()) {
+    return Error{ErrorCode::kInvalidArgument, 0, "chunk or group of zero"};
+  }
+  const std::uint64_t chunks = pieces(header.shape.tokens.count(), header.chunk_tokens.count());
+  const std::uint64_t groups = pieces(header.shape.layers.count(), header.group_layers.count());
+  if (chunks > codec::kMaxContainerFrames / std::max<std::uint64_t>(groups, 1)) {
+    return Error{ErrorCode::kInvalidArgument, 0, "units of a container"};
+  }
+  return chunks * groups;
+}
+
+bool has_all(const codec::ContainerView& file, std::span<const UnitPlace> units, Part level) {
+  return std::ranges::all_of(units, [&](const UnitPlace& unit) {
+    return std::ranges::all_of(parts_of_level(level), [&](Part part) {
+      return file.find({unit.chunk, unit.group, part}).has_value();
+    });
+  });
+}
+
+Result<Bytes> encode_alone(codec::Encoder& encoder, Part part, const kernels::UnitView& unit,
+                           const codec::UnitContext& context, std::span<std::byte> out) {
+  if (part == Part::kRaw) return encoder.encode_raw(unit, context, out);
+  if (part == Part::kLossless) return encoder.encode_lossless(unit, context, out);
+  return encoder.encode_int8(unit, context, out);
+}
+
+/// Adds the parts of one unit; `scratch` grows to what the largest unit needs.
+Result<void> add_unit(codec::Encoder& encoder, const kernels::UnitView& view, const codec::UnitContext& context,
+                      std::vector<std::byte>& scratch, codec::FrameKey key, Part level,
+                      codec::ContainerWriter& writer) {
+  const bool is_nested = std::ranges::find(kNested, level) != kNested.end();
+  const Bytes most =
+      is_nested ? codec::Encoder::max_nested_size(view.shape) : codec::Encoder::max_encoded_size(view.shape, level);
+  if (scratch.size() < most.count()) scratch.resize(static_cast<std::size_t>(most.count()));
+  if (!is_nested) {
+    SLUICE_ASSIGN(const Bytes size, encode_alone(encoder, level, view, context, scratch));
+    key.part = level;
+    return writer.add(key, std::span(scratch).first(static_cast<std::size_t>(size.count())));
+  }
+  SLUICE_ASSIGN(const codec::EncodedUnit encoded, encoder.encode(view, context, scratch));
+  for (std::size_t i = 0; i < parts_of_level(level).size(); ++i) {
+    const codec::EncodedPart& part = encoded.parts[i];
+    key.part = part.part;
+    SLUICE_TRY(writer.add(key, std::span(scratch).subspan(static_cast<std::size_t>(part.offset.count()),
+                                                          static_cast<std::size_t>(part.size.count()))));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const Part> parts_of_level(Part level) {
+  const auto nested = std::ranges::find(kNested, level);
+  if (nested != kNested.end()) return std::span(kNested).first(static_cast<std::size_t>(nested - kNested.begin()) + 1);
+  const auto alone = std::ranges::find(kAlone, level);
+  SLUICE_ASSERT(alone != kAlone.end());
+  return std::span(alone, 1);
+}
+
+Result<Part> level_of(const codec::ContainerView& file) {
+  SLUICE_TRY(count_units(file.header()));
+  const std::vector<UnitPlace> units = units_of(file.header());
+  for (const Part level : kBestFirst) {
+    if (has_all(file, units, level)) return level;
+  }
+  return Error{ErrorCode::kNotFound, 0, "units of the container"};
+}
+
+Result<std::vector<std::byte>> encode_planes(const kernels::KernelTable& kernels, const KvPlanes& planes,
+                                             const KvContainerOptions& options) {
+  const codec::ContainerHeader header{.shape = planes.shape(),
+                                      .rope = options.rope,
+                                      .chunk_tokens = options.chunk_tokens,
+                                      .group_layers = options.group_layers,
+                                      .model = options.model,
+                                      .prefix = {}};
+  SLUICE_TRY(count_units(header));
+  if (options.chunk_tokens.count() > codec::kMaxTokens) return Error{ErrorCode::kInvalidArgument, 0, "chunk tokens"};
+  SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(kernels, {}));
+  codec::ContainerWriter writer(header);
+  std::vector<std::byte> scratch;
+  for (const UnitPlace& unit : units_of(header)) {
+    const KvSlice slice = planes.slice(unit.tokens, unit.layers);
+    const codec::UnitContext context{options.rope,
+                                     TokenIndex(options.first_position.value() + unit.tokens.first.value()),
+                                     Tokens(options.first_position.value()) + planes.shape().tokens};
+    SLUICE_TRY(add_unit(encoder, slice.view(), context, scratch, {unit.chunk, unit.group}, options.level, writer));
+  }
+  return writer.finish(kernels);
+}
+
+Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file, Part level,
+                                    Bytes most) {
+  const codec::ContainerHeader& header = file.header();
+  SLUICE_TRY(count_units(header));
+  const std::vector<UnitPlace> units = units_of(header);
+  if (units.empty() || !has_all(file, units, level)) return Error{ErrorCode::kNotFound, 0, "units of the container"};
+  const std::span<const Part> parts = parts_of_level(level);
+  const auto first_frame = file.find({units.front().chunk, units.front().group, parts.front()});
+  SLUICE_ASSIGN(const codec::FrameView first, codec::parse_frame(kernels, *first_frame));
+  SLUICE_ASSIGN(const Bytes size, KvPlanes::size_of(header.shape));
+  if (size > most) return Error{ErrorCode::kNoMemory, 0, "planes of the container"};
+
+  SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(header.shape));
+  SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(kernels));
+  const TokenIndex start = first.header.first_position;
+  for (const UnitPlace& unit : units) {
+    std::array<std::span<const std::byte>, kNested.size()> frames;
+    for (std::size_t i = 0; i < parts.size(); ++i) frames[i] = *file.find({unit.chunk, unit.group, parts[i]});
+    const MutableKvSlice slice = planes.mutable_slice(unit.tokens, unit.layers);
+    const codec::UnitContext context{header.rope, TokenIndex(start.value() + unit.tokens.first.value()),
+                                     Tokens(start.value()) + header.shape.tokens};
+    SLUICE_TRY(decoder.decode(std::span(frames).first(parts.size()), slice.view().shape, context, slice.view()));
+  }
+  return DecodedPlanes{std::move(planes), start};
+}
+
+}  // namespace sluice::integration

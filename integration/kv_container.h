@@ -1,0 +1,55 @@
+// A prompt's KV planes to a .slk file and back, at a level. Place in the flow: `sluice codec`, recordings of the
+// recorded engine. Invariants: every unit of the prompt is in the file at the same level; a file is decoded only when
+// all of its units are there; what is allocated for a file is bounded by the caller, not by the file.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "base/identity.h"
+#include "base/quantity.h"
+#include "base/result.h"
+#include "codec/container.h"
+#include "integration/kv_planes.h"
+#include "kernels/shape.h"
+#include "kernels/table.h"
+
+namespace sluice::integration {
+
+/// How to write.
+struct KvContainerOptions {
+  kernels::RopeSpec rope;
+  TokenIndex first_position;  ///< of the planes' first token
+  Tokens chunk_tokens = Tokens(256);
+  Layers group_layers = Layers(6);
+  /// kRaw, kLossless, kInt8, or the last stage of the nested bitstream (kBase, kRefinement1, kRefinement2).
+  Part level = Part::kLossless;
+  ContentHash model;
+};
+
+/// The parts that a unit has at a level: one, or the base and its refinements up to the level, in order.  Threads:
+/// pure.
+std::span<const Part> parts_of_level(Part level);
+
+/// The best level that a file holds of all of its units.
+/// Errors:  kNotFound where units are missing.  Threads: pure.
+Result<Part> level_of(const codec::ContainerView& file);
+
+/// Errors:  kInvalidArgument (chunk or group of zero), kUnsupported (values that the level cannot hold), those of the
+///          codec.
+Result<std::vector<std::byte>> encode_planes(const kernels::KernelTable& kernels, const KvPlanes& planes,
+                                             const KvContainerOptions& options);
+
+/// Rows of all units, and the position of the first token.
+struct DecodedPlanes {
+  KvPlanes planes;
+  TokenIndex first_position;
+};
+
+/// Decodes the parts of `level`, whose planes may not be larger than `most`.
+/// Errors:  kNotFound (the file lacks units at that level), kNoMemory (larger than `most`), those of codec::Decoder.
+Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file, Part level,
+                                    Bytes most);
+
+}  // namespace sluice::integration
