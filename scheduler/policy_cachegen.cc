@@ -94,7 +94,8 @@ bool CacheGenPolicy::is_delivered(const RequestState& request) {
   for (std::size_t index = 0; index < request.units().size(); ++index) {
     const UnitState& unit = request.units()[index];
     if (!unit.is_offered()) continue;
-    if (index >= stream.last || !has_arrived(unit, stream.levels[index])) return false;
+    if (index >= stream.last || stream.levels[index].empty()) return false;
+    if (!has_arrived(unit, stream.levels[index])) return false;
   }
   return true;
 }
