@@ -43,7 +43,10 @@ class Demo : public testing::Test {
     options_.json = (folder_ / "out.json").string();
     options_.report = (folder_ / "out.html").string();
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void TearDown() override {
+    unsetenv("TMPDIR");
+    std::filesystem::remove_all(folder_);
+  }
 
   std::filesystem::path folder_;
   std::string daemon_;
