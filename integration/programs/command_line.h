@@ -69,6 +69,8 @@ void add_config_command(CLI::App& app, Invocation& invocation);
 void add_doctor_command(CLI::App& app, Invocation& invocation);
 /// status, links, drain, request: questions to a daemon.
 void add_ask_commands(CLI::App& app, Invocation& invocation);
+void add_demo_command(CLI::App& app, Invocation& invocation);
+void add_link_command(CLI::App& app, Invocation& invocation);
 /// serve, send: what needs a node of its own.
 void add_node_commands(CLI::App& app, Invocation& invocation);
 

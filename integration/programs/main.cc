@@ -44,6 +44,8 @@ ExitCode run(int count, char** words) {
   add_config_command(app, invocation);
   add_doctor_command(app, invocation);
   add_ask_commands(app, invocation);
+  add_demo_command(app, invocation);
+  add_link_command(app, invocation);
   add_node_commands(app, invocation);
   try {
     app.parse(count, words);
