@@ -209,8 +209,10 @@ std::optional<Planner::Refinement> Planner::steepest(std::size_t place, Instant 
     if (!unit.is_offered() || unit.is_whole_planned()) continue;
     const auto stage = unit.next_stage();
     if (stage && way == Part::kBase) consider(index, *stage, board_.levels().points[*stage]);
+    // A whole part on top of stages would send the same rows twice: only where it leads to the target, or no stage can.
+    const bool has_stages = unit.stages_planned() > 0;
     for (const Part part : kWholeParts) {
-      if (way == Part::kBase || way == part) consider(index, part, board_.levels().whole(part));
+      if (way == part || (way == Part::kBase && !has_stages)) consider(index, part, board_.levels().whole(part));
     }
   }
   return best;

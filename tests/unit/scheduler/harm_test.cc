@@ -15,7 +15,8 @@ using testing_support::Outcome;
 std::vector<std::uint64_t> rates() {
   std::vector<std::uint64_t> found;
   for (std::uint64_t decade = 1'000'000; decade <= 10'000'000'000; decade *= 10) {
-    for (const std::uint64_t tenths : {10, 13, 16, 20, 25, 32, 40, 50, 63, 79}) found.push_back(decade * tenths / 10);
+    for (const std::uint64_t tenths : {10U, 13U, 16U, 20U, 25U, 32U, 40U, 50U, 63U, 79U})
+      found.push_back(decade * tenths / 10);
   }
   found.push_back(100'000'000'000);
   return found;
@@ -94,6 +95,17 @@ TEST(Harm, HandOverIsNeverSlowerThanRaw) {
     const Outcome raw = run("raw", rate, job);
     EXPECT_LE(sluice.ttft.count(), raw.ttft.count() * 102 / 100) << "at " << rate;
   }
+}
+
+TEST(Harm, DoesNotSpendTheWholeDeadlineOnAnUnreachableTarget) {
+  // Exact rows do not fit into ten seconds; all stages do, and then nothing is sent twice.
+  Job job;
+  job.deadline = Duration(10'000'000'000);
+  job.target = kExactQuality;
+  const Outcome sluice = run("sluice", 10'000'000, job);
+  EXPECT_EQ(sluice.quality, PartsPerMillion(995'000));
+  EXPECT_EQ(sluice.reason, Reason::kNothingBetter);
+  EXPECT_LE(sluice.ttft, Duration(6'000'000'000));
 }
 
 TEST(Harm, MeetsADeadlineThatRawMisses) {
