@@ -67,6 +67,8 @@ void add_version_command(CLI::App& app, Invocation& invocation);
 void add_config_command(CLI::App& app, Invocation& invocation);
 /// doctor.
 void add_doctor_command(CLI::App& app, Invocation& invocation);
+/// codec encode, decode, inspect.
+void add_codec_command(CLI::App& app, Invocation& invocation);
 /// status, links, drain, request: questions to a daemon.
 void add_ask_commands(CLI::App& app, Invocation& invocation);
 void add_demo_command(CLI::App& app, Invocation& invocation);

@@ -43,6 +43,7 @@ ExitCode run(int count, char** words) {
   add_version_command(app, invocation);
   add_config_command(app, invocation);
   add_doctor_command(app, invocation);
+  add_codec_command(app, invocation);
   add_ask_commands(app, invocation);
   add_demo_command(app, invocation);
   add_link_command(app, invocation);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "integration/engines/llama_cpp/llama_engine.h"
 #include "integration/engines/recorded/recording.h"
+#include "integration/file_output.h"
 #include "integration/kv_container.h"
 
 namespace sluice::integration::recorded {
@@ -29,14 +30,6 @@ struct Request {
   std::filesystem::path out;
   std::size_t tokens = 0;
 };
-
-Result<void> write_file(const std::filesystem::path& path, std::span<const char> bytes) {
-  std::ofstream file(path, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  if (!file) return Error{ErrorCode::kIo, 0, "recording file"};
-  return {};
-}
 
 Result<Recording> make_recording(const Request& request, Engine& engine) {
   SLUICE_ASSIGN(std::vector<TokenId> prompt, engine.tokenize(request.text));
@@ -72,8 +65,8 @@ Result<void> record(const Request& request) {
   const std::string facts = write_facts(recording);
   std::filesystem::path facts_path = request.out;
   facts_path.replace_extension(".json");
-  SLUICE_TRY(write_file(request.out, std::span(reinterpret_cast<const char*>(container.data()), container.size())));
-  SLUICE_TRY(write_file(facts_path, facts));
+  SLUICE_TRY(replace_file(request.out, container));
+  SLUICE_TRY(replace_file(facts_path, std::as_bytes(std::span(facts))));
   SLUICE_TRY(parse_recording(kernels, container, facts));
   std::printf("%zu tokens, %zu bytes of rows in %zu bytes\n", recording.prompt.size(),
               static_cast<std::size_t>(recording.planes.shape().raw_bytes().count()), container.size());

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""`sluice codec` as a user types it, on the recording in the tree: every level is encoded, inspected and decoded; raw and lossless
+come back byte for byte, the nested levels get closer to the original as they get larger, and damage is one clear line.
+
+  codec_command.py --program build/.../sluice --recording integration/engines/recorded/data/recording.slk"""
+
+import argparse
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+FAILED, USAGE = 1, 2
+EXACT = ("raw", "lossless")
+NESTED = ("base", "refinement1", "refinement2")
+
+
+def run(program, *words, code=0):
+    ran = subprocess.run([program, "codec", *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
+    if ran.returncode != code:
+        raise AssertionError(f"{words}: exit {ran.returncode} instead of {code}: {ran.stderr.strip()}")
+    if code and len(ran.stderr.splitlines()) != 1:
+        raise AssertionError(f"{words}: not one line on standard error: {ran.stderr.strip()}")
+    return ran.stdout
+
+
+def values(path):
+    """All F16 values of a safetensors file; the format is read here a second time, on purpose."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    body = data[8 + length:]
+    return struct.unpack(f"<{len(body) // 2}e", body)
+
+
+def mean_error(left, right):
+    return sum(abs(a - b) for a, b in zip(left, right)) / len(left)
+
+
+def check_levels(program, original, folder):
+    """Sizes in bits per value by level, for the report."""
+    bits, previous, wanted = {}, None, values(original)
+    for level in (*EXACT, "int8", *NESTED):
+        file, back = folder / f"{level}.slk", folder / f"{level}.safetensors"
+        told = json.loads(run(program, "encode", original, file, "--level", level, "--format", "json"))
+        assert told["level"] == level and told["file_bytes"] == file.stat().st_size, told
+        assert json.loads(run(program, "inspect", file, "--format", "json"))["level"] == level
+        run(program, "decode", file, back)
+        bits[level] = round(told["file_bits_per_value"], 3)
+        if level in EXACT:
+            assert back.read_bytes() == original.read_bytes(), f"{level} is not exact"
+        elif level in NESTED:
+            error = mean_error(wanted, values(back))
+            assert previous is None or error < previous, f"{level} is no better than the level before it"
+            previous = error
+    return bits
+
+
+def check_wrong_use(program, original, folder):
+    run(program, "decode", folder / "base.slk", folder / "x", "--level", "refinement2", code=FAILED)
+    run(program, "encode", folder / "missing", folder / "x", code=FAILED)
+    run(program, "encode", folder / "base.slk", folder / "x", code=FAILED)
+    run(program, "inspect", original, code=FAILED)
+    run(program, "encode", original, folder / "x", "--level", "best", code=USAGE)
+    run(program, "encode", original, folder / "x", "--chunk-tokens", "0", code=USAGE)
+    damaged = bytearray((folder / "lossless.slk").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder / "damaged.slk").write_bytes(damaged)
+    run(program, "decode", folder / "damaged.slk", folder / "x", code=FAILED)
+    assert not (folder / "x").exists() and not (folder / "x.partial").exists(), "a failed command left a file"
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--recording", required=True)
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="sluice-codec-") as name:
+        folder = pathlib.Path(name)
+        original = folder / "original.safetensors"
+        run(options.program, "decode", options.recording, original)
+        bits = check_levels(options.program, original, folder)
+        check_wrong_use(options.program, original, folder)
+    print("bits per value: " + ", ".join(f"{level} {count}" for level, count in bits.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
