@@ -1,6 +1,7 @@
 // DATA frames as UCX active messages, for nodes of one trust domain. The worker addresses travel in the greeting over
 // the control connection; nobody listens. The receiver places a message in a slot only after its lease has been
 // checked: no memory is exposed to remote writes. The worker sleeps on its event descriptor; nothing spins.
+// Messages are eager only: a rendezvous would let the fabric write into a slot after its lease has ended.
 #pragma once
 
 #include <memory>
@@ -13,6 +14,7 @@
 
 namespace sluice::transport::ucx {
 
+/// How UCX is set up. Empty strings leave the choice to UCX and the user's environment.
 struct UcxOptions {
   /// UCX_TLS; empty = UCX's own choice.
   std::string transports;
@@ -20,9 +22,11 @@ struct UcxOptions {
   std::string net_devices;
   /// true: a dead peer is seen by UCX, at the price of its fastest shared-memory ways.
   bool peer_error_handling = true;
-  /// Payloads at least this large are fetched by the receiver into its slot (rendezvous); smaller are copied once more.
-  Bytes rendezvous_threshold{64U << 10U};
+  /// Limits of what send() takes per channel; beyond is kQueueFull.
   Bytes queue_bytes{512U << 20U};
+  std::size_t queue_frames = 16384;
+  /// What is handed to UCX at once per channel; the rest waits with us, where it can be dropped.
+  Bytes in_flight{4U << 20U};
 };
 
 /// Errors: kTransportFailed (native = ucs_status_t), kUnsupported (no transport can wake us).
