@@ -75,5 +75,7 @@ void add_demo_command(CLI::App& app, Invocation& invocation);
 void add_link_command(CLI::App& app, Invocation& invocation);
 /// serve, send: what needs a node of its own.
 void add_node_commands(CLI::App& app, Invocation& invocation);
+/// send; added by add_node_commands.
+void add_send_command(CLI::App& app, Invocation& invocation);
 
 }  // namespace sluice::programs
