@@ -28,6 +28,7 @@ struct EndpointParts {
   SessionHandler& handler;
 };
 
+/// Limits and times of an Endpoint; the defaults fit a loopback pair and a 10 Gbit/s link alike.
 struct EndpointOptions {
   /// "host:port"; empty = do not listen. Port 0 = any, see listen_address().
   std::string listen;

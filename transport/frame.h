@@ -21,6 +21,7 @@ using FrameBytes = std::array<std::byte, kFrameHeaderSize>;
 /// DATA was queued behind another DATA frame: the time between the ends of both is the link's, not the sender's.
 inline constexpr std::uint8_t kFlagBackToBack = 1U;
 
+/// What the 64 bytes say. Fields that a type does not use are zero.
 struct FrameHeader {
   /// May hold a number that MessageType does not name: such frames are skipped by their length.
   MessageType type = MessageType::kPing;

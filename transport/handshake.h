@@ -9,6 +9,7 @@
 
 namespace sluice::transport {
 
+/// Why two nodes do not talk.
 struct Refusal {
   Error error;
   /// First field that differs, a string literal.

@@ -19,6 +19,7 @@
 
 namespace sluice::transport {
 
+/// The right of one peer to fill one slot once, with one part.
 struct Lease {
   UnitKey unit;
   Part part = Part::kBase;

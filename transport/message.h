@@ -66,6 +66,7 @@ struct NodeIdentity {
 /// Capability bits of a Hello.
 inline constexpr std::uint64_t kCapabilityUcx = 1U;
 
+/// The greeting of either side: what it is, what it can, how its data fabric is reached.
 struct Hello {
   std::uint16_t version_min = kProtocolVersion;
   std::uint16_t version_max = kProtocolVersion;
@@ -81,6 +82,7 @@ struct Hello {
   bool operator==(const Hello&) const = default;
 };
 
+/// Why the listening side will not talk: the first field that differs.
 struct HelloRefused {
   ErrorCode code = ErrorCode::kOk;
   std::string field;
@@ -99,6 +101,7 @@ struct Announce {
 /// Pinned.
 enum class OpenMode : std::uint8_t { kHandOver = 0, kReuse = 1 };
 
+/// One request: which KV is wanted, and until when.
 struct OpenRequest {
   RequestId request;
   PrefixKey prefix{};
@@ -122,6 +125,7 @@ struct KvLayout {
   bool operator==(const KvLayout&) const = default;
 };
 
+/// The extent of an accepted request and how it is cut into units.
 struct OpenAck {
   KvLayout layout;
   Tokens tokens;
@@ -132,12 +136,14 @@ struct OpenAck {
   bool operator==(const OpenAck&) const = default;
 };
 
+/// The request is not taken; try again after so long, or elsewhere.
 struct Reject {
   ErrorCode code = ErrorCode::kRejected;
   Duration retry_after{0};
   bool operator==(const Reject&) const = default;
 };
 
+/// One part that can be granted, and its size.
 struct PartSize {
   Part part = Part::kBase;
   Bytes size;
@@ -158,6 +164,7 @@ struct Grant {
   bool operator==(const Grant&) const = default;
 };
 
+/// Every unit of the request has been offered.
 struct Seal {
   Units units;
   bool operator==(const Seal&) const = default;

@@ -19,6 +19,7 @@
 
 namespace sluice::transport {
 
+/// What a Receiver is made for.
 struct ReceiverOptions {
   RequestId request;
   Instant opened;

@@ -16,6 +16,7 @@
 
 namespace sluice::transport {
 
+/// A piece of the ring in its present generation. A view: the Ring owns the bytes.
 struct Slot {
   SlotIndex index;
   Generation generation;

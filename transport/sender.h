@@ -19,6 +19,7 @@
 
 namespace sluice::transport {
 
+/// What a Sender is made for.
 struct SenderOptions {
   RequestId request;
   Instant opened;

@@ -10,6 +10,7 @@
 
 namespace sluice::transport::tcp {
 
+/// Times and limits of every connection of the fabric.
 struct TcpOptions {
   /// Kernel buffer per connection and direction; 0 = the system's choice.
   Bytes socket_buffer{0};

@@ -54,6 +54,7 @@ class UcxFabric final : public DataFabric {
  private:
   void report_closed() {
     if (!closed_ || !peers_.empty()) return;
+    worker_->stop();
     std::function<void()> done;
     done.swap(closed_);
     asio::post(loop_, std::move(done));

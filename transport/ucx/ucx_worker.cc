@@ -121,11 +121,17 @@ UcxWorker::~UcxWorker() {
   if (context_ != nullptr) ucp_cleanup(context_);
 }
 
+void UcxWorker::stop() {
+  stopped_ = true;
+  safety_.cancel();
+  events_.cancel();
+}
+
 void UcxWorker::kick() {
-  if (kicked_) return;
+  if (kicked_ || stopped_) return;
   kicked_ = true;
   asio::post(loop_, [this, alive = alive_] {
-    if (*alive) turn();
+    if (*alive && !stopped_) turn();
   });
 }
 
@@ -153,14 +159,16 @@ void UcxWorker::turn() {
   }
 }
 
+// Asio watches for edges, and the descriptor, itself an epoll set that nobody reads, may stay ready without another
+// edge. Starting a wait looks at the level again, so each arming needs a wait of its own.
 void UcxWorker::wait() {
-  if (waiting_) return;
+  if (waiting_) events_.cancel();
   waiting_ = true;
   events_.async_wait(asio::posix::stream_descriptor::wait_read,
                      [this, alive = alive_](const boost::system::error_code& error) {
-                       if (!*alive) return;
+                       if (error || !*alive || stopped_) return;
                        waiting_ = false;
-                       if (!error) turn();
+                       turn();
                      });
 }
 

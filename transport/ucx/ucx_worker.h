@@ -34,6 +34,8 @@ class UcxWorker {
   void set_after_progress(std::function<void()> after) { after_progress_ = std::move(after); }
   /// Progress comes soon, not inside this call.
   void kick();
+  /// No more progress: the loop can run out of work. Nothing may be under way.
+  void stop();
 
  private:
   // Rounds of progress before the loop's other work has its turn.
@@ -57,6 +59,7 @@ class UcxWorker {
   std::shared_ptr<bool> alive_;  // false once destroyed: queued handlers then do nothing
   bool kicked_ = false;
   bool waiting_ = false;
+  bool stopped_ = false;
 };
 
 }  // namespace sluice::transport::ucx
