@@ -122,10 +122,10 @@ void PrefillService::serve_stored(const std::shared_ptr<Job>& job, const std::sh
 }
 
 void PrefillService::start_prefill(const std::shared_ptr<Job>& job) {
-  const auto run = [this, job, stop = job->stop.get_token()] {
+  const auto run = [this, job, planes = job->planes, stop = job->stop.get_token()] {
     const auto ready = [this, job](UnitKey unit) { on_unit_ready(job, unit); };
     UnitSink sink(job->prompt->geometry, job->request, ready);
-    Result<void> outcome = context_.engine->prefill(job->prompt->tokens, *job->planes, sink, stop);
+    Result<void> outcome = context_.engine->prefill(job->prompt->tokens, *planes, sink, stop);
     const Instant ended = context_.clock.now();
     context_.post([this, job, outcome, ended] {
       job->times.prefill_end = ended - job->opened;
