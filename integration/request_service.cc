@@ -108,8 +108,10 @@ Result<std::shared_ptr<RequestService::Job>> RequestService::parse(const json& b
     return wrong("'deadline_ms' must be between 0 and 600000");
   }
   job->deadline = Duration(static_cast<std::int64_t>(deadline.get<double>() * 1e6));
+  // As a double, so that signed, unsigned and huge integers meet one check.
   const json count = body.value("generate", json(1));
-  if (!count.is_number_unsigned() || count.get<std::uint64_t>() < 1 || count.get<std::uint64_t>() > kMaxGenerated) {
+  if (!count.is_number_integer() || count.get<double>() < 1 ||
+      count.get<double>() > static_cast<double>(kMaxGenerated)) {
     return wrong("'generate' must be between 1 and 1024");
   }
   job->generate = count.get<std::uint64_t>();
