@@ -14,6 +14,8 @@ namespace sluice::integration::demo {
 namespace {
 
 constexpr Duration kLook = std::chrono::milliseconds(10);
+/// SIGKILL ends a process at once, unless the kernel holds it.
+constexpr Duration kGroupEnd = std::chrono::seconds(2);
 
 /// Attributes and file actions of posix_spawn, destroyed together.
 struct SpawnPlan {
@@ -94,8 +96,12 @@ void ChildProcess::stop(Duration grace) {
   if (pid_ < 0) return;
   kill(-pid_, SIGTERM);
   for (Duration waited{0}; waited < grace && is_running(); waited += kLook) std::this_thread::sleep_for(kLook);
-  kill(-pid_, SIGKILL);
+  const pid_t group = pid_;
+  kill(-group, SIGKILL);
   (void)wait();
+  // The leader is reaped; others of its group die on their own time. Stopped means that none is left.
+  for (Duration waited{0}; waited < kGroupEnd && kill(-group, 0) == 0; waited += kLook)
+    std::this_thread::sleep_for(kLook);
 }
 
 Result<void> run_program(const std::vector<std::string>& arguments, const std::filesystem::path& log) {
