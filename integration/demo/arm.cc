@@ -55,6 +55,7 @@ ArmResult read_answer(const Json& answer) {
   result.tokens = value_at<std::vector<std::int64_t>>(answer, "tokens", {});
   result.text = value_at<std::string>(answer, "text", "");
   result.logits_hash = value_at<std::string>(answer, "logits_hash", "");
+  result.approximate = value_at<bool>(answer, "approximate", false);
   if (const Json kl = object_at(answer, "kl"); !kl.empty()) {
     result.divergence = Divergence{.mean = value_at<double>(kl, "mean", 0),
                                    .p99 = value_at<double>(kl, "p99", 0),

@@ -70,6 +70,7 @@ struct ArmResult {
   std::vector<std::int64_t> tokens;
   std::string text;
   std::string logits_hash;
+  bool approximate = false;  ///< the engine replayed its tokens instead of computing them from this KV
   std::optional<Divergence> divergence;
   PeerTiming peer;
 };

@@ -4,7 +4,9 @@
 // anew on each link. Nothing outlives the object. Logs and configurations are in its folder.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -20,6 +22,7 @@ struct DaemonOptions {
   std::string self;              ///< path of the program `sluice`
   std::string model;             ///< a GGUF file; empty: the recorded engine
   std::filesystem::path folder;  ///< for configurations and logs
+  Progress say;                  ///< hears why a daemon did not start
 };
 
 /// Threads: one; a stop request may come from any.
@@ -35,18 +38,28 @@ class DaemonPair final : public Backend {
   std::string engine() override;
   std::string emulation() override { return link_->description(); }
   void read_metrics(DemoResults& results) override;
+  ~DaemonPair() override;
 
  private:
   DaemonPair(DaemonOptions options, std::unique_ptr<LinkEmulator> link, std::stop_token stop)
       : options_(std::move(options)), link_(std::move(link)), stop_(std::move(stop)) {}
 
-  Result<ChildProcess> start_daemon(const std::string& role, const DaemonPlace& place);
+  /// Which process a stop request ends; 0: none.
+  using ProcessNumber = std::atomic<pid_t>;
+
+  Result<ChildProcess> start_daemon(const std::string& role, const DaemonPlace& place, ProcessNumber& number);
+  void kill_daemons() const;
+  void end_daemon(ChildProcess& daemon, ProcessNumber& number);
 
   DaemonOptions options_;
   std::unique_ptr<LinkEmulator> link_;  // before the daemons: it is destroyed after them
   std::stop_token stop_;
   ChildProcess prefill_;
   ChildProcess decode_;
+  ProcessNumber prefill_number_{0};
+  ProcessNumber decode_number_{0};
+  /// A call that waits for an answer ends when its daemon does.
+  std::stop_callback<std::function<void()>> on_stop_{stop_, [this] { kill_daemons(); }};
 };
 
 }  // namespace sluice::integration::demo

@@ -17,6 +17,8 @@
 #include "integration/demo/prompt_text.h"
 #include "integration/demo/report.h"
 #include "integration/demo/runner.h"
+#include "integration/engines/recorded/recording.h"
+#include "kernels/table.h"
 
 namespace sluice::integration::demo {
 
@@ -88,13 +90,19 @@ int fail(const std::string& what, const Error& error) {
 
 bool is_standard_output(const std::string& path) { return path == "-" || path == "/dev/stdout"; }
 
-Result<std::string> read_text(const std::string& path) {
-  if (path.empty()) return std::string(built_in_text());
-  std::ifstream file(path, std::ios::binary);
+/// The texts of both scenes: of the built-in or the user's text with a model, the recorded one without.
+Result<ScenePrompts> read_prompts(const DemoOptions& options) {
+  if (options.model.empty()) {
+    if (!options.prompt.empty()) return Error{ErrorCode::kInvalidArgument, 0, "a prompt of your own needs a model"};
+    SLUICE_ASSIGN(const recorded::Recording recording, recorded::load_recording(kernels::ref_kernels(), {}));
+    return ScenePrompts{.hand_over = recording.text, .reuse = recording.text};
+  }
+  if (options.prompt.empty()) return prompts_from(built_in_text(), options.quick);
+  std::ifstream file(options.prompt, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
   if (!file || text.str().empty()) return Error{ErrorCode::kNotFound, 0, "prompt file"};
-  return text.str();
+  return prompts_from(text.str(), options.quick);
 }
 
 Result<void> write_text(const std::string& path, const std::string& text) {
@@ -139,18 +147,20 @@ Result<DemoResults> measure(const DemoOptions& options, const DaemonOptions& dae
 
 }  // namespace
 
-int run_demo(const DemoOptions& options, const std::string& self) {
+int run_demo(const DemoOptions& asked, const std::string& self) {
   const StopSignals signals;
-  const Result<std::string> text = read_text(options.prompt);
-  if (!text) return fail("cannot read the prompt " + options.prompt, text.error());
+  DemoOptions options = asked;
+  options.scored = !options.model.empty();
+  const Result<ScenePrompts> prompts = read_prompts(options);
+  if (!prompts) return fail("cannot read the prompt " + options.prompt, prompts.error());
   WorkFolder folder(options.keep);
   if (folder.path().empty()) return fail("no folder for logs", {ErrorCode::kIo, 0, "temporary folder"});
   if (options.model.empty()) {
     say("no --model: the recorded engine replays the KV of one stored prompt; bytes and times are real, KL is not "
         "measured");
   }
-  const DaemonOptions daemons{.self = self, .model = options.model, .folder = folder.path()};
-  const Result<DemoResults> results = measure(options, daemons, prompts_from(*text, options.quick), signals.token());
+  const DaemonOptions daemons{.self = self, .model = options.model, .folder = folder.path(), .say = say};
+  const Result<DemoResults> results = measure(options, daemons, *prompts, signals.token());
   if (signals.token().stop_requested()) return 130;
   if (!results) {
     folder.keep();

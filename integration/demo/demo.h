@@ -13,6 +13,6 @@ namespace sluice::integration::demo {
 /// goes there (--json /dev/stdout or -). Returns: 0 when the run is complete, whatever its verdicts; 1 when it failed;
 /// 2 when an option is wrong; 130 when stopped by a signal. Threads: the main thread, before any other was started (it
 /// blocks signals for all).
-int run_demo(const DemoOptions& options, const std::string& self);
+int run_demo(const DemoOptions& asked, const std::string& self);
 
 }  // namespace sluice::integration::demo

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstddef>
 #include <deque>
 #include <functional>
 #include <list>
 #include <vector>
+
+#include "integration/address.h"
 
 namespace sluice::integration::demo {
 
@@ -142,19 +143,12 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
 }  // namespace
 
-Result<Tcp::endpoint> parse_address(const std::string& text) {
-  const Error bad{ErrorCode::kInvalidArgument, 0, "address"};
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos) return bad;
-  std::string host = text.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  std::uint16_t port = 0;
-  const char* last = text.data() + text.size();
-  const auto [end, status] = std::from_chars(text.data() + colon + 1, last, port);
+Result<Tcp::endpoint> numeric_endpoint(const std::string& text) {
+  SLUICE_ASSIGN(const Address address, parse_address(text));
   boost::system::error_code error;
-  const asio::ip::address address = asio::ip::make_address(host, error);
-  if (status != std::errc{} || end != last || error) return bad;
-  return Tcp::endpoint(address, port);
+  const asio::ip::address host = asio::ip::make_address(address.host, error);
+  if (error) return Error{ErrorCode::kInvalidArgument, 0, "address in numbers"};
+  return Tcp::endpoint(host, address.port);
 }
 
 struct Forwarder::State : std::enable_shared_from_this<Forwarder::State> {
@@ -217,8 +211,8 @@ std::uint16_t Forwarder::port() const { return state_->acceptor.local_endpoint()
 
 Result<std::unique_ptr<Forwarder>> Forwarder::open(asio::io_context& loop, const ForwarderOptions& options) {
   auto state = std::make_shared<State>(loop);
-  SLUICE_ASSIGN(const Tcp::endpoint listen, parse_address(options.listen));
-  SLUICE_ASSIGN(state->target, parse_address(options.target));
+  SLUICE_ASSIGN(const Tcp::endpoint listen, numeric_endpoint(options.listen));
+  SLUICE_ASSIGN(state->target, numeric_endpoint(options.target));
   state->delay = options.delay;
   state->towards_target.rate = options.rate;
   state->towards_listener.rate = options.rate;

@@ -45,6 +45,6 @@ class Forwarder {
 
 /// Reads "127.0.0.1:7411" or "[::1]:7411".
 /// Errors:  kInvalidArgument.  Threads: pure.
-Result<transport::asio::ip::tcp::endpoint> parse_address(const std::string& text);
+Result<transport::asio::ip::tcp::endpoint> numeric_endpoint(const std::string& text);
 
 }  // namespace sluice::integration::demo

@@ -72,8 +72,9 @@ struct DemoOptions {
   std::string policy = "sluice";   ///< of the arm that is called Sluice
   std::string emulation = "auto";  ///< auto, namespaces or forwarder
   bool quick = false;
-  bool keep = false;  ///< keep the folder with the daemons' logs and configurations
-  std::string json;   ///< file to write, empty: none
+  bool scored = true;  ///< the engine computes logits, so KL can be measured; the recorded one does not
+  bool keep = false;   ///< keep the folder with the daemons' logs and configurations
+  std::string json;    ///< file to write, empty: none
   std::string report = "sluice-demo.html";
 };
 

@@ -13,7 +13,7 @@ namespace sluice::integration::demo {
 std::string_view built_in_text();
 
 /// The two prompts cut out of `text`: reuse takes all of it, hand-over its first half (to the end of a paragraph);
-/// quick takes two thirds and a third. Each ends with the question. Threads: pure.
+/// quick takes half and a quarter. Each ends with the question. Threads: pure.
 ScenePrompts prompts_from(std::string_view text, bool quick);
 
 }  // namespace sluice::integration::demo

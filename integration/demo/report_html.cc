@@ -152,6 +152,11 @@ std::string table(const DemoResults& results) {
 }
 
 std::string promises(const DemoResults& results) {
+  if (!results.scored) {
+    return "<p>Nothing is judged: the recorded engine replays tokens and a made-up prefill pace; bytes and wire times "
+           "are "
+           "real.</p>";
+  }
   std::string html = "<ul>";
   for (const Verdict& verdict : judge(results)) {
     html += fmt::format("<li>{} <b class=\"{}\">{}</b>: {}: {}</li>", verdict.claim, verdict.holds ? "" : "short",

@@ -57,15 +57,16 @@ void put(Json& json, const char* key, const std::optional<double>& value) {
   if (value) json[key] = *value;
 }
 
-Json link_of(const LinkResult& link) {
+Json link_of(const LinkResult& link, bool scored) {
   Json json = {{"link", link.link.name},
                {"rate_bits_per_second", link.link.rate.count()},
                {"stands_for", stands_for(link.link.rate)},
                {"deadline_ms", in_milliseconds(link.deadline)}};
-  const LinkRatios ratios = ratios_of(link);
+  const LinkRatios ratios = scored ? ratios_of(link) : LinkRatios{};
   put(json, "ttft_raw_over_sluice", ratios.raw_over_sluice);
   put(json, "ttft_recompute_over_sluice", ratios.recompute_over_sluice);
   put(json, "ttft_sluice_over_raw", ratios.sluice_over_raw);
+  put(json, "met_where_raw_misses", ratios.met_where_raw_misses);
   put(json, "first_byte_before_prefill_end_ms", ratios.first_byte_before_prefill_end_ms);
   put(json, "raw_ttft_after_prefill_ms", ratios.raw_after_prefill_ms);
   if (link.store_and_forward)
@@ -79,17 +80,14 @@ Json link_of(const LinkResult& link) {
 }  // namespace
 
 std::string json_report(const DemoResults& results) {
-  Json json = {{"schema", "sluice-demo-1"},
-               {"engine", results.engine},
-               {"link_emulation", results.emulation},
-               {"deadline_rule", deadline_rule()},
-               {"quick", results.quick}};
+  Json json = {{"schema", "sluice-demo-1"},        {"engine", results.engine}, {"link_emulation", results.emulation},
+               {"deadline_rule", deadline_rule()}, {"quick", results.quick},   {"engine_computes", results.scored}};
   Json all = Json::array();
   for (const SceneResult& scene : results.scenes) {
     Json links = Json::array();
     Json slow = Json::array();
     for (const LinkResult& link : scene.links) {
-      links.push_back(link_of(link));
+      links.push_back(link_of(link, results.scored));
       all.push_back(links.back());
       all.back().erase("arms");
       all.back()["scene"] = scene_key(scene.scene);

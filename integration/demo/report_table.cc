@@ -73,6 +73,11 @@ std::string table_report(const DemoResults& results) {
     text += fmt::format("metrics of the {} daemon (last link):\n", role);
     for (const std::string& line : lines) text += "  " + line + "\n";
   }
+  if (!results.scored) {
+    return text +
+           "\nno promise is judged: the recorded engine replays tokens and a made-up prefill pace; bytes and wire "
+           "times are real\n";
+  }
   text += "\nwhat is promised:\n";
   for (const Verdict& verdict : judge(results)) {
     text += fmt::format("  {:<24}{:<12} {}: {}\n", verdict.claim, verdict.holds ? "holds" : "falls short",

@@ -52,6 +52,7 @@ struct DemoResults {
   std::string engine;
   std::string emulation;  ///< which link was built, in words
   bool quick = false;
+  bool scored = true;  ///< false: a recorded engine, whose prefill pace and tokens are no result; nothing is judged
   std::vector<SceneResult> scenes;
   /// Role of the daemon -> lines of its /metrics that tell of transfers.
   std::map<std::string, std::vector<std::string>> metrics;

@@ -9,10 +9,12 @@ namespace sluice::integration::demo {
 namespace {
 
 constexpr Duration kWarmUpDeadline = std::chrono::seconds(120);
-/// From this rate on a run lasts so short that one measurement is mostly noise.
-constexpr BitsPerSecond kNoisyRate(1'000'000'000);
+/// From these rates on one measurement is mostly noise: a transfer is short, or a prefill hides it.
+constexpr BitsPerSecond kNoisyReuse(1'000'000'000);
+constexpr BitsPerSecond kNoisyHandOver(50'000'000);
 constexpr std::size_t kNoisyRepeats = 3;
 constexpr std::uint32_t kGreedyTokens = 40;
+constexpr std::uint32_t kQuickTokens = 20;
 
 std::size_t equal_prefix(const std::vector<std::int64_t>& left, const std::vector<std::int64_t>& right) {
   const auto ends = std::mismatch(left.begin(), left.end(), right.begin(), right.end());
@@ -28,7 +30,7 @@ class LinkRun {
   LinkResult run(const SceneResult& scene, const LinkSpec& link) {
     scene_ = scene.scene;
     result_.link = link;
-    Cell reference = measure(Scheme::kRecompute, kGreedyTokens);
+    Cell reference = measure(Scheme::kRecompute, greedy_tokens());
     result_.deadline = options_.deadline;
     if (options_.deadline.count() == 0) {
       result_.deadline =
@@ -37,16 +39,21 @@ class LinkRun {
     result_.cells.push_back(std::move(reference));
     tell(result_.cells.front());
     for (const Scheme scheme : schemes()) {
-      result_.cells.push_back(measure(scheme, kGreedyTokens));
+      result_.cells.push_back(measure(scheme, greedy_tokens()));
       compare(result_.cells.back());
       tell(result_.cells.back());
     }
-    if (!options_.quick && link.rate >= kNoisyRate) repeat();
+    if (is_noisy()) repeat();
     if (scene_ == Scene::kHandOver) measure_store_and_forward();
     return std::move(result_);
   }
 
  private:
+  std::uint32_t greedy_tokens() const { return options_.quick && options_.scored ? kQuickTokens : kGreedyTokens; }
+  bool is_noisy() const {
+    return !options_.quick && result_.link.rate >= (scene_ == Scene::kHandOver ? kNoisyHandOver : kNoisyReuse);
+  }
+
   std::vector<Scheme> schemes() const {
     if (options_.quick && scene_ == Scene::kHandOver) return {Scheme::kRaw, Scheme::kSluice};
     return {Scheme::kRaw, Scheme::kInt8, Scheme::kCacheGen, Scheme::kSluice};
@@ -63,8 +70,8 @@ class LinkRun {
     if (scheme == Scheme::kRecompute) {
       request.mode = "recompute";
       request.deadline = kWarmUpDeadline;
-      request.keep_reference = reference;
-    } else if (tokens > 1) {
+      if (options_.scored) request.keep_reference = reference;
+    } else if (tokens > 1 && options_.scored) {
       request.score_against = reference;
     }
     return request;
@@ -86,7 +93,7 @@ class LinkRun {
 
   void compare(Cell& cell) const {
     const Cell& reference = result_.cells.front();
-    if (!cell.measured() || !reference.measured()) return;
+    if (!cell.measured() || !reference.measured() || cell.result.approximate) return;
     cell.compared_tokens = reference.result.tokens.size();
     cell.equal_tokens = equal_prefix(cell.result.tokens, reference.result.tokens);
     cell.equal_logits = !cell.result.logits_hash.empty() && cell.result.logits_hash == reference.result.logits_hash;
@@ -105,7 +112,7 @@ class LinkRun {
 
   /// The prompt's KV is all there by now: fetching it raw is what a node does that sends only after its prefill.
   void measure_store_and_forward() {
-    if (options_.quick || result_.link.rate < kNoisyRate) return;
+    if (options_.quick || result_.link.rate < kNoisyReuse) return;
     ArmRequest fetch = request(Scheme::kRaw, 1);
     fetch.mode = "reuse";
     const Result<ArmResult> answer = backend_.ask(fetch);
@@ -113,6 +120,7 @@ class LinkRun {
   }
 
   void tell(const Cell& cell) const {
+    if (cell.error == error_name(ErrorCode::kAborted)) return;  // stopped: nothing was tried
     const std::string place =
         fmt::format("{:<9} {:>10}  {:<15}", scene_name(scene_), result_.link.name, scheme_name(cell.scheme));
     if (!cell.measured()) {
@@ -154,6 +162,7 @@ Result<DemoResults> run_scenes(const DemoOptions& options, const ScenePrompts& p
                                const Progress& progress) {
   DemoResults results;
   results.quick = options.quick;
+  results.scored = options.scored;
   SLUICE_TRY(backend.use_link(BitsPerSecond(0)));
   results.engine = backend.engine();
   results.emulation = backend.emulation();

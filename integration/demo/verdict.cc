@@ -82,9 +82,11 @@ LinkRatios ratios_of(const LinkResult& link) {
   const Cell* sluice = link.cell(Scheme::kSluice);
   LinkRatios ratios{.raw_over_sluice = ratio(raw, sluice),
                     .recompute_over_sluice = ratio(link.cell(Scheme::kRecompute), sluice),
-                    .sluice_over_raw = ratio(sluice, raw)};
+                    .sluice_over_raw = ratio(sluice, raw),
+                    .met_where_raw_misses = met_where_raw_misses(link)};
   const auto streams = [](const Cell* cell) {
-    return cell != nullptr && cell->measured() && cell->result.peer.prefill_end.count() > 0;
+    return cell != nullptr && cell->measured() && cell->result.outcome == "delivered" &&
+           cell->result.peer.prefill_end.count() > 0;
   };
   if (streams(sluice) && sluice->result.peer.first_part_sent.count() >= 0) {
     ratios.first_byte_before_prefill_end_ms =
@@ -96,6 +98,7 @@ LinkRatios ratios_of(const LinkResult& link) {
 
 std::vector<Verdict> judge(const DemoResults& results) {
   std::vector<Verdict> verdicts;
+  if (!results.scored) return verdicts;
   const auto slow_gain = [](const LinkResult& link) {
     return link.link.rate <= kSlowLink ? ratios_of(link).raw_over_sluice : std::nullopt;
   };
@@ -108,7 +111,8 @@ std::vector<Verdict> judge(const DemoResults& results) {
       {.claim = "foundation.3-recompute",
        .sentence = "reuse: recompute's time to first token over Sluice's, every link, > 1"},
       {Want::kAbove, 1.0, "{:.2f}x"});
-  add(verdicts, collect(results, std::nullopt, met_where_raw_misses),
+  add(verdicts,
+      collect(results, std::nullopt, [](const LinkResult& link) { return ratios_of(link).met_where_raw_misses; }),
       {.claim = "foundation.3-deadline",
        .sentence = "stated deadlines met by Sluice wherever raw misses them (1 = all)"},
       {Want::kAtLeast, 1.0, "{:.0f}"});

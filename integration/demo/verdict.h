@@ -15,6 +15,8 @@ struct LinkRatios {
   std::optional<double> raw_over_sluice;
   std::optional<double> recompute_over_sluice;
   std::optional<double> sluice_over_raw;
+  /// 1 when Sluice met the deadline that raw missed, 0 when it did not; empty where raw met it.
+  std::optional<double> met_where_raw_misses;
   /// How long before the end of prefill the first part was sent, in milliseconds; hand-over with Sluice.
   std::optional<double> first_byte_before_prefill_end_ms;
   /// Time to first token after the end of prefill, in milliseconds; hand-over with raw.
@@ -32,7 +34,7 @@ struct Verdict {
   bool holds = false;
 };
 
-/// The promises that this run can judge.  Threads: pure.
+/// The promises that this run can judge; none of them with a recorded engine.  Threads: pure.
 std::vector<Verdict> judge(const DemoResults& results);
 
 /// Links on which the gain over raw is promised: up to this rate.

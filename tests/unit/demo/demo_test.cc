@@ -40,6 +40,7 @@ class Demo : public testing::Test {
     std::filesystem::copy_file(kFakeDaemon, daemon_, std::filesystem::copy_options::overwrite_existing);
     options_.links = default_links(true);
     options_.emulation = "forwarder";
+    options_.model = "any";  // the stand-in looks at none
     options_.json = (folder_ / "out.json").string();
     options_.report = (folder_ / "out.html").string();
   }
@@ -68,6 +69,16 @@ TEST_F(Demo, RunsBothDaemonsToAllReportsAndLeavesNothing) {
 TEST_F(Demo, ADaemonThatDoesNotStartIsAFailureAndNotAHang) {
   EXPECT_EQ(run_demo(options_, "false"), 1);
   EXPECT_EQ(run_demo(options_, (folder_ / "missing").string()), 1);
+}
+
+TEST_F(Demo, WithoutAModelTheRecordedTextIsAskedAndNothingScored) {
+  options_.model.clear();
+  ASSERT_EQ(run_demo(options_, daemon_), 0);
+  std::ifstream file(options_.json);
+  const nlohmann::json json = nlohmann::json::parse(file);
+  for (const nlohmann::json& arm : json["reuse"]["links"][0]["arms"]) EXPECT_FALSE(arm.contains("kl"));
+  options_.prompt = daemon_;
+  EXPECT_EQ(run_demo(options_, daemon_), 2);
 }
 
 TEST_F(Demo, WrongPromptFileIsToldBeforeAnythingStarts) {

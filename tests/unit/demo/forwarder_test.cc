@@ -83,11 +83,11 @@ TEST_F(Link, StallsAfterSoManyBytes) {
 }
 
 TEST(Address, IsHostAndPortInNumbers) {
-  EXPECT_TRUE(parse_address("127.0.0.1:7411"));
-  EXPECT_TRUE(parse_address("[::1]:7411"));
+  EXPECT_TRUE(numeric_endpoint("127.0.0.1:7411"));
+  EXPECT_TRUE(numeric_endpoint("[::1]:7411"));
   for (const char* text :
        {"", "7411", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "host:1", "127.0.0.1:1x"}) {
-    EXPECT_FALSE(parse_address(text)) << text;
+    EXPECT_FALSE(numeric_endpoint(text)) << text;
   }
 }
 

@@ -54,6 +54,19 @@ TEST_F(Report, PromisesThatWereNotMeasuredAreNotJudged) {
   for (const Verdict& verdict : judge(results_)) EXPECT_NE(verdict.claim, "foundation.3-gain");
 }
 
+TEST_F(Report, ARecordedEngineIsNotJudgedAndGivesTheClaimsNoFigure) {
+  results_.scored = false;
+  EXPECT_TRUE(judge(results_).empty());
+  const nlohmann::json json = nlohmann::json::parse(json_report(results_));
+  EXPECT_EQ(json["engine_computes"], false);
+  for (const nlohmann::json& link : json["links"]) EXPECT_FALSE(link.contains("ttft_sluice_over_raw"));
+}
+
+TEST_F(Report, AFallBackIsNoEvidenceOfStreaming) {
+  for (Cell& cell : results_.scenes[0].links[0].cells) cell.result.outcome = "recomputed";
+  EXPECT_FALSE(ratios_of(results_.scenes[0].links[0]).first_byte_before_prefill_end_ms);
+}
+
 TEST_F(Report, PageNeedsNothingFromElsewhereAndEscapesText) {
   const std::string page = html_report(results_);
   EXPECT_EQ(page.find("http"), std::string::npos);
