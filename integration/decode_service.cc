@@ -169,17 +169,16 @@ void DecodeService::rearm(Brain& mind) {
 void DecodeService::on_accept(RequestId request, const transport::OpenAck& shape) {
   Fetch* fetch = find(request);
   if (fetch == nullptr) return;
-  const auto refuse = [&](Error error) {
-    fetch->session->abort(request, error.code);
-    end(request, error, error_name(error.code));
-  };
+  const auto refuse = [&](Error error) { give_up(*fetch, error); };
   const Result<Geometry> geometry = Geometry::from_ack(shape);
   if (!geometry) return refuse(geometry.error());
   if (shape.tokens.count() != fetch->spec.tokens.size()) return refuse({ErrorCode::kBadField, 0, "tokens of an ack"});
-  if (context_.engine != nullptr && fetch->spec.decode) {
-    kernels::KvShape expected = context_.engine->description().shape;
+  if (context_.engine != nullptr) {  // also where nothing is decoded: it is kept under our model's name
+    const ModelDescription& model = context_.engine->description();
+    kernels::KvShape expected = model.shape;
     expected.tokens = shape.tokens;
-    if (geometry->shape() != expected) return refuse({ErrorCode::kIncompatibleLayout, 0, "open ack"});
+    if (geometry->shape() != expected || geometry->rope() != model.rope)
+      return refuse({ErrorCode::kIncompatibleLayout, 0, "open ack"});
   }
   const Bytes rows = geometry->shape().raw_bytes();
   if (fetch->spec.decode) {
@@ -264,18 +263,14 @@ void DecodeService::queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_
   if (context_.codec_worker.post(run)) return;
   context_.post([this, fetch] {
     if (find(fetch->request) == nullptr) return;
-    fetch->session->abort(fetch->request, ErrorCode::kQueueFull);
-    end(fetch->request, Error{ErrorCode::kQueueFull, 0, "codec worker"}, "queue_full");
+    give_up(*fetch, Error{ErrorCode::kQueueFull, 0, "codec worker"});
   });
 }
 
 void DecodeService::on_decoded(const std::shared_ptr<Fetch>& fetch, std::size_t place, Result<void> outcome) {
   if (find(fetch->request) == nullptr) return;
   const UnitKey unit = fetch->geometry->unit_at(fetch->request, place);
-  if (!outcome) {
-    fetch->session->abort(fetch->request, outcome.error().code);
-    return end(fetch->request, outcome.error(), error_name(outcome.error().code));
-  }
+  if (!outcome) return give_up(*fetch, outcome.error());
   context_.emit(UnitDecoded{unit, fetch->units[place].parts.back()->part});
   if (fetch->units[place].decoded < fetch->units[place].parts.size()) queue_decode(fetch, place);
   finish_if_whole(fetch);
@@ -327,6 +322,12 @@ void DecodeService::on_failed(RequestId request, Error error) {
 void DecodeService::on_rtt(Duration rtt) {
   if (rtt.count() <= 0) return;
   for (auto& [name, mind] : brains_) tell(*mind, scheduler::RttSample{rtt});
+}
+
+void DecodeService::give_up(Fetch& fetch, Error error) {
+  // A satisfied fetch has let go of its session: its last decodes may still fail.
+  if (fetch.session != nullptr) fetch.session->abort(fetch.request, error.code);
+  end(fetch.request, error, error_name(error.code));
 }
 
 void DecodeService::end(RequestId request, Error error, std::string_view reason) {

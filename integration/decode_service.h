@@ -106,6 +106,8 @@ class DecodeService {
   void queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_t place);
   void on_decoded(const std::shared_ptr<Fetch>& fetch, std::size_t place, Result<void> outcome);
   void finish_if_whole(const std::shared_ptr<Fetch>& fetch);
+  /// Ends a fetch from our side: tells the peer, unless the transfer is over already.
+  void give_up(Fetch& fetch, Error error);
   void end(RequestId request, Error error, std::string_view reason);
 
   const NodeContext& context_;

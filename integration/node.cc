@@ -32,6 +32,12 @@ ContentHash hash_of(std::span<const std::byte> bytes) {
 
 }  // namespace
 
+/// A prompt that a peer was asked to take.
+struct Node::Announced {
+  std::function<void(Error)> done;
+  transport::asio::steady_timer timer;
+};
+
 Node::Node(const NodeOptions& options, const NodeParts& parts, UnitCoder coder)
     : options_(options), parts_(parts), store_(options.store), coder_(std::move(coder)), epoch_(new_epoch()) {}
 
@@ -232,7 +238,13 @@ void Node::announce(const std::string& address, const PrefixKey& key, Duration d
   if (stored == nullptr) return done(Error{ErrorCode::kNotFound, 0, "store"});
   with_session(address, [this, key, deadline, stored, done = std::move(done)](Result<transport::Session*> session) {
     if (!session) return done(session.error());
-    announced_.emplace(key, done);
+    auto asked = std::make_shared<Announced>(Announced{done, transport::asio::steady_timer(parts_.loop)});
+    asked->timer.expires_after(deadline);
+    asked->timer.async_wait([this, key, waiting = std::weak_ptr(asked)](const boost::system::error_code& cancelled) {
+      if (cancelled || waiting.expired()) return;
+      on_sent(key, Error{ErrorCode::kDeadlineMissed, 0, "announce"});
+    });
+    announced_.emplace(key, std::move(asked));
     const Result<void> sent = (*session)->announce({decode_->next_request(), key, deadline, stored->tokens});
     if (!sent) on_sent(key, sent.error());
   });
@@ -241,7 +253,7 @@ void Node::announce(const std::string& address, const PrefixKey& key, Duration d
 void Node::on_sent(const PrefixKey& key, Error error) {
   const auto waiting = announced_.find(key);
   if (waiting == announced_.end()) return;
-  const auto done = std::move(waiting->second);
+  const auto done = std::move(waiting->second->done);
   announced_.erase(waiting);
   context_->post([done, error] { done(error); });
 }
@@ -266,9 +278,9 @@ void Node::on_down(transport::Session& session, Error error) {
   prefill_->on_down(session);
   std::erase(sessions_, &session);
   if (sessions_.empty()) {
-    std::multimap<PrefixKey, std::function<void(Error)>> lost;
+    std::multimap<PrefixKey, std::shared_ptr<Announced>> lost;
     lost.swap(announced_);
-    for (const auto& [key, done] : lost) done(error);
+    for (const auto& [key, asked] : lost) asked->done(error);
   }
   for (std::size_t peer = 0; peer < peers_.size(); ++peer) {
     if (peers_[peer] != &session) continue;
@@ -292,6 +304,9 @@ void Node::on_peer_aborted(transport::Session& session, RequestId request, Error
 }
 
 void Node::on_announce(transport::Session& session, const transport::Announce& announce) {
+  // What we would serve later as our model's KV must carry our model's own key; the sender sees its deadline pass.
+  const Engine* engine = parts_.engine;
+  if (engine != nullptr && announce.prefix != prefix_key(engine->description().model, announce.tokens)) return;
   FetchSpec spec;
   spec.prefix = announce.prefix;
   spec.tokens = announce.tokens;

@@ -77,13 +77,14 @@ class Node final : private transport::SessionHandler {
   /// What this node knows of a request, as receiver or as sender.
   nlohmann::json find_request(std::uint64_t request) const;
 
-  /// Offers the stored prompt to the node at `address`; `done` once, when that node has it (kOk) or will not.
+  /// Offers the stored prompt to the node at `address`; `done` once: when that node has it (kOk), will not, or has not
+  /// within `deadline` (kDeadlineMissed).
   void announce(const std::string& address, const PrefixKey& key, Duration deadline, std::function<void(Error)> done);
   /// Fetches encoded KV of `tokens` from the node at `address` into the store.
   void fetch(const std::string& address, FetchSpec spec, FetchDone done);
 
  private:
-  struct Announcing;
+  struct Announced;
   Node(const NodeOptions& options, const NodeParts& parts, UnitCoder coder);
   Result<void> start();
   Result<void> open_fabrics();
@@ -126,7 +127,7 @@ class Node final : private transport::SessionHandler {
   std::vector<transport::Session*> sessions_;
   std::vector<transport::Session*> peers_;  // one per options_.peers; null while not connected
   std::vector<std::unique_ptr<transport::asio::steady_timer>> retries_;
-  std::multimap<PrefixKey, std::function<void(Error)>> announced_;
+  std::multimap<PrefixKey, std::shared_ptr<Announced>> announced_;
   std::size_t own_requests_ = 0;
   Epoch epoch_;
   bool draining_ = false;

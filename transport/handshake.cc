@@ -7,8 +7,6 @@
 namespace sluice::transport {
 namespace {
 
-bool differs(ContentHash local, ContentHash remote) { return local != remote; }
-
 // Zero says "not stated": a tool that only carries bytes has no engine.
 bool contradicts(ContentHash local, ContentHash remote) {
   return local.value() != 0 && remote.value() != 0 && local != remote;
@@ -28,8 +26,8 @@ std::optional<Refusal> refuse(const Hello& local, const Hello& remote) {
   }
   const NodeIdentity& ours = local.identity;
   const NodeIdentity& theirs = remote.identity;
-  if (differs(ours.model, theirs.model)) return refusal(ErrorCode::kIncompatibleModel, "model");
-  if (differs(ours.layout, theirs.layout)) return refusal(ErrorCode::kIncompatibleLayout, "layout");
+  if (contradicts(ours.model, theirs.model)) return refusal(ErrorCode::kIncompatibleModel, "model");
+  if (contradicts(ours.layout, theirs.layout)) return refusal(ErrorCode::kIncompatibleLayout, "layout");
   if (contradicts(ours.rope, theirs.rope)) return refusal(ErrorCode::kIncompatibleLayout, "rope");
   if (contradicts(ours.engine, theirs.engine)) return refusal(ErrorCode::kIncompatibleEngine, "engine");
   if (!is_sane(local.heartbeat) || !is_sane(remote.heartbeat)) return refusal(ErrorCode::kBadField, "heartbeat");

@@ -55,9 +55,9 @@ inline constexpr std::uint16_t kProtocolVersion = 1;
 struct NodeIdentity {
   std::string name;
   Epoch epoch;
+  /// Each: 0 = not stated, as by a store, which carries any model's KV. What is stated on both sides must agree.
   ContentHash model;
   ContentHash layout;
-  /// 0 = not stated: matches any. So with rope.
   ContentHash engine;
   ContentHash rope;
   bool operator==(const NodeIdentity&) const = default;

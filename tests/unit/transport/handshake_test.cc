@@ -38,6 +38,14 @@ TEST(Handshake, LikeNodesTalk) {
   EXPECT_EQ(agreed_version(sound(), newer), 1);
 }
 
+TEST(Handshake, AStoreThatStatesNoModelTalksToAnyNode) {
+  Hello store = sound();
+  store.identity = {};
+  EXPECT_FALSE(refuse(store, sound()));
+  EXPECT_FALSE(refuse(sound(), store));
+  EXPECT_FALSE(refuse(store, store));
+}
+
 TEST(Handshake, EachFieldIsRefusedByNameOnBothSides) {
   Hello other = sound();
   other.version_min = other.version_max = 2;
