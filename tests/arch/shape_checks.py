@@ -100,7 +100,7 @@ def check_dead_files(tree):
         elif path.endswith((".py", ".sh", ".md", ".cmake")):
             name = path.rpartition("/")[2]
             stem = name.removesuffix(".py")
-            pattern = re.compile(r"(?<![\w-])" + re.escape(name) + r"(?![\w-])|(?:import|from) " + re.escape(stem) + r"\b")
+            pattern = re.compile(r"(?<![\w-])" + re.escape(name) + r"(?![\w-])|(?:import|from) (?:\w+(?:\.|, ))*" + re.escape(stem) + r"\b")
             if name.endswith(".py") and name == "__init__.py" or name == "__main__.py":
                 continue
             if not any(pattern.search(text) for other, text in texts.items() if other != path):

@@ -1,0 +1,70 @@
+"""safetensors files read and written with numpy alone: an 8-byte header length, a JSON header, the tensors' bytes without gaps.
+
+numpy has no bfloat16 and no float8: bf16 tensors are widened to float32 on reading, and written from float32 by rounding to even.
+"""
+
+import json
+import pathlib
+import struct
+
+import numpy as np
+
+DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "U8": np.uint8}
+WRITTEN = ("F32", "F16", "BF16")
+
+
+def to_bf16(x):
+    """The upper halves of float32 values, rounded to nearest even, as uint16. NaN stays NaN."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(x), np.uint16(0x7FC0), rounded)
+
+
+def from_bf16(bits):
+    return (np.asarray(bits, np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def encode(x, dtype):
+    """A float array as bytes of one of WRITTEN."""
+    if dtype == "BF16":
+        return to_bf16(x).tobytes()
+    return np.ascontiguousarray(x, DTYPES[dtype]).tobytes()
+
+
+def write(path, tensors, metadata):
+    """tensors: name to (float array, dtype name). The file appears whole or not at all."""
+    header, bodies, at = {"__metadata__": metadata}, [], 0
+    for name, (x, dtype) in tensors.items():
+        body = encode(x, dtype)
+        header[name] = {"dtype": dtype, "shape": list(x.shape), "data_offsets": [at, at + len(body)]}
+        bodies.append(body)
+        at += len(body)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path = pathlib.Path(path)
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as sink:
+        sink.write(struct.pack("<Q", len(text)) + text)
+        for body in bodies:
+            sink.write(body)
+    part.replace(path)
+
+
+def read(path):
+    """(name to array, metadata). Errors: ValueError for a dtype that is not known here."""
+    data = np.memmap(path, np.uint8, "r")
+    (length,) = struct.unpack("<Q", data[:8].tobytes())
+    header = json.loads(data[8:8 + length].tobytes())
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        first, last = entry["data_offsets"]
+        raw = data[8 + length + first:8 + length + last]
+        if entry["dtype"] == "BF16":
+            values = from_bf16(raw.view(np.uint16))
+        elif entry["dtype"] in DTYPES:
+            values = raw.view(DTYPES[entry["dtype"]])
+        else:
+            raise ValueError(f"{path}: tensor {name} is {entry['dtype']}, which is not supported")
+        tensors[name] = values.reshape(entry["shape"])
+    return tensors, metadata

@@ -1,0 +1,91 @@
+"""Texts for calibration and for judging, out of Debian packages: fetched by apt into the cache folder, never committed.
+
+Invariant: no package gives both a calibration text and a test text, so a figure is never reported on a kind of text that tuned it.
+"""
+
+import gzip
+import pathlib
+import re
+import subprocess
+from dataclasses import dataclass
+
+from sluice.quality.environment import Absent, quality_folder
+
+
+@dataclass(frozen=True)
+class Passage:
+    """characters [first, first + characters) of a file in a Debian package; kind names the sort of text in tables."""
+
+    kind: str
+    package: str
+    path: str
+    first: int
+    characters: int = 12000
+
+    @property
+    def name(self):
+        return re.sub(r"\W+", "-", f"{self.kind} {self.first}")
+
+
+JARGON, REFERENCE = "usr/share/dictd/jargon.dict.dz", "usr/share/debian-reference/debian-reference.en.txt.gz"
+CALIBRATION = tuple(
+    [Passage("jargon", "dict-jargon", JARGON, first) for first in (300000, 400000, 500000, 700000, 800000)]
+    + [Passage("manual", "debian-reference-en", REFERENCE, first) for first in (50000, 300000, 400000, 500000)]
+    + [Passage("python", "libpython3.11-stdlib", f"usr/lib/python3.11/{path}", first)
+       for path, first in (("xml/dom/minidom.py", 3000), ("argparse.py", 20000), ("tarfile.py", 30000))])
+# Judged on, never calibrated on and never used to choose a setting.
+HELD_OUT = (
+    Passage("C header", "libc6-dev", "usr/include/stdio.h", 3000),
+    Passage("HTML", "valgrind", "usr/share/doc/valgrind/html/manual-core.html", 20000),
+    Passage("quotations", "fortunes-min", "usr/share/games/fortunes/literature", 2000),
+    Passage("man page", "manpages-dev", "usr/share/man/man2/ptrace.2.gz", 6000),
+    Passage("JavaScript", "libjs-jquery", "usr/share/javascript/jquery/jquery.js", 40000),
+    Passage("statutes", "doc-debian", "usr/share/doc/debian/constitution.txt.gz", 1500),
+    Passage("C header", "libc6-dev", "usr/include/elf.h", 30000),
+    Passage("HTML", "valgrind", "usr/share/doc/valgrind/html/mc-manual.html", 30000),
+    Passage("quotations", "fortunes-min", "usr/share/games/fortunes/riddles", 3000),
+    Passage("man page", "manpages-dev", "usr/share/man/man3/printf.3.gz", 5000),
+)
+
+
+def fetch_package(package):
+    """The folder with the unpacked package. Errors: Absent when apt does not deliver it."""
+    folder = quality_folder() / "texts" / package
+    if (folder / "complete").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    ran = subprocess.run(["apt-get", "-q", "download", package], cwd=folder, capture_output=True, text=True, check=False)
+    archives = sorted(folder.glob("*.deb"))
+    if ran.returncode != 0 or not archives:
+        raise Absent(f"apt delivers no package {package}: check the network, run apt-get update, then again")
+    subprocess.run(["dpkg", "-x", str(archives[-1]), str(folder)], check=True)
+    (folder / "complete").write_text(archives[-1].name, encoding="utf-8")
+    for archive in archives:
+        archive.unlink()
+    return folder
+
+
+def read_file(path, first=0, characters=None):
+    """Plain or gzipped text."""
+    opener = gzip.open if pathlib.Path(path).suffix in (".gz", ".dz") else open
+    with opener(path, "rb") as file:
+        text = file.read().decode("utf8", "replace")
+    return text[first:None if characters is None else first + characters]
+
+
+def read_passage(passage):
+    path = (fetch_package(passage.package) / passage.path).resolve()
+    return read_file(path, passage.first, passage.characters)
+
+
+def tokens_of(tokenizer, text, count, name):
+    """The first `count` tokens. Errors: ValueError when the text is shorter."""
+    tokens = tokenizer.encode(text)[:count]
+    if len(tokens) < count:
+        raise ValueError(f"{name}: only {len(tokens)} of {count} tokens")
+    return tokens
+
+
+def fetched_versions(passages):
+    """Package to the name of its archive: which text it really was."""
+    return {p.package: (fetch_package(p.package) / "complete").read_text(encoding="utf-8") for p in passages}

@@ -1,0 +1,64 @@
+"""Laws of the quality harness that need no model file. Skips (exit 77) where the environment of `./dev quality setup` is absent."""
+
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+DEBIAN_PYTHON = "/usr/bin/python3"
+sys.path.insert(0, str(ROOT / "integration/python"))
+
+from sluice.quality import environment  # noqa: E402  (needs the path above)
+
+
+def require_environment():
+    """Goes on with Debian's Python where this one lacks PyTorch; skips where that lacks it too."""
+    try:
+        environment.require()
+    except environment.Absent as fault:
+        if os.path.exists(DEBIAN_PYTHON) and os.path.realpath(sys.executable) != os.path.realpath(DEBIAN_PYTHON):
+            os.execv(DEBIAN_PYTHON, [DEBIAN_PYTHON, *sys.argv])
+        print(f"skipped: {fault}")
+        sys.exit(77)
+
+
+class Model(unittest.TestCase):
+    def test_split_forward_equals_whole_and_autograd_equals_differences(self):
+        from sluice.quality import selfcheck
+        self.assertLess(selfcheck.worst_error(), selfcheck.LIMIT)
+
+
+class SafetensorsFile(unittest.TestCase):
+    def test_gives_back_what_was_written_in_every_dtype(self):
+        import numpy as np
+        from sluice.quality import safetensors_file
+        x = np.random.default_rng(1).normal(size=(2, 3, 5)).astype(np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "x.safetensors"
+            safetensors_file.write(path, {dtype: (x, dtype) for dtype in safetensors_file.WRITTEN}, {"rope.style": "pairs"})
+            tensors, metadata = safetensors_file.read(path)
+        self.assertEqual(metadata, {"rope.style": "pairs"})
+        np.testing.assert_array_equal(tensors["F32"], x)
+        np.testing.assert_array_equal(tensors["F16"], x.astype(np.float16))
+        np.testing.assert_allclose(tensors["BF16"], x, rtol=2**-8)
+
+    def test_rounds_bf16_to_even(self):
+        import numpy as np
+        from sluice.quality.safetensors_file import to_bf16
+        halfway = np.array([0x3F808000, 0x3F818000, 0x7FC12345], np.uint32).view(np.float32)
+        np.testing.assert_array_equal(to_bf16(halfway), np.array([0x3F80, 0x3F82, 0x7FC0], np.uint16))
+
+
+class Tokens(unittest.TestCase):
+    def test_merges_by_score_and_falls_back_to_bytes(self):
+        from sluice.quality.tokens import ByScore
+        pieces = ["<bos>", "a", "b", "ab", "\u2581", "\u2581ab", "<0xC3>", "<0xA9>"]
+        tokenizer = ByScore(pieces, [0, -9, -9, -2, -9, -1, 0, 0], [0])
+        self.assertEqual(tokenizer.encode("ab ab\u00e9"), [0, 3, 5, 6, 7])
+
+
+if __name__ == "__main__":
+    require_environment()
+    unittest.main()
