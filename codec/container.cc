@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "codec/byte_order.h"
 #include "codec/frame.h"
+#include "codec/rope_check.h"
 
 namespace sluice::codec {
 namespace {
@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t kMagicAt = 0, kVersionAt = 4, kDTypeAt = 6, kRopeStyleAt = 7, kLayersAt = 8, kHeadsAt = 12;
 constexpr std::size_t kHeadDimAt = 16, kRopeDimsAt = 20, kTokensAt = 24, kRopeBaseAt = 32, kChunkTokensAt = 40;
 constexpr std::size_t kGroupLayersAt = 44, kFramesAt = 48, kModelAt = 56, kPrefixAt = 64, kFileSizeAt = 80;
-constexpr std::size_t kDigestAt = 88;
+constexpr std::size_t kDigestAt = 88, kScalingAt = 96, kFactorAt = 100, kLowAt = 104, kHighAt = 108;
+constexpr std::size_t kOriginalAt = 112;
 // Of one entry.
 constexpr std::size_t kChunkAt = 0, kGroupAt = 4, kPartAt = 8, kOffsetAt = 16, kSizeAt = 24;
 constexpr std::size_t kFrameAlignment = 64;
@@ -29,9 +30,7 @@ bool is_valid(const ContainerHeader& header) {
   if (!in_range(shape.kv_heads.count(), kMaxHeads) || !in_range(shape.head_dim.count(), kMaxHeadDim)) return false;
   if (!in_range(header.chunk_tokens.count(), kMaxTokens)) return false;
   if (!in_range(header.group_layers.count(), kMaxLayers) || kernels::dtype_size(shape.dtype) == 0) return false;
-  if (header.rope.style == kernels::RopeStyle::kNone) return header.rope.dims == 0 && header.rope.base == 0.0;
-  return static_cast<std::uint8_t>(header.rope.style) <= 2 && header.rope.dims <= shape.head_dim.count() &&
-         std::isfinite(header.rope.base);
+  return is_valid_rope(header.rope, shape.head_dim.count());
 }
 
 ContainerHeader read_fields(std::span<const std::byte> file) {
@@ -43,7 +42,12 @@ ContainerHeader read_fields(std::span<const std::byte> file) {
                   .dtype = static_cast<kernels::DType>(load<std::uint8_t>(file, kDTypeAt))};
   header.rope = {.style = static_cast<kernels::RopeStyle>(load<std::uint8_t>(file, kRopeStyleAt)),
                  .dims = load<std::uint32_t>(file, kRopeDimsAt),
-                 .base = load<double>(file, kRopeBaseAt)};
+                 .base = load<double>(file, kRopeBaseAt),
+                 .scaling = {.kind = static_cast<kernels::RopeScalingKind>(load<std::uint8_t>(file, kScalingAt)),
+                             .factor = load<float>(file, kFactorAt),
+                             .low = load<float>(file, kLowAt),
+                             .high = load<float>(file, kHighAt),
+                             .original_tokens = load<std::uint32_t>(file, kOriginalAt)}};
   header.chunk_tokens = Tokens(load<std::uint32_t>(file, kChunkTokensAt));
   header.group_layers = Layers(load<std::uint32_t>(file, kGroupLayersAt));
   header.model = ContentHash(load<std::uint64_t>(file, kModelAt));
@@ -60,6 +64,11 @@ void write_fields(const ContainerHeader& header, std::span<std::byte> file) {
   store(file, kHeadsAt, static_cast<std::uint32_t>(header.shape.kv_heads.count()));
   store(file, kHeadDimAt, static_cast<std::uint32_t>(header.shape.head_dim.count()));
   store(file, kRopeDimsAt, header.rope.dims);
+  store(file, kScalingAt, static_cast<std::uint8_t>(header.rope.scaling.kind));
+  store(file, kFactorAt, header.rope.scaling.factor);
+  store(file, kLowAt, header.rope.scaling.low);
+  store(file, kHighAt, header.rope.scaling.high);
+  store(file, kOriginalAt, header.rope.scaling.original_tokens);
   store(file, kTokensAt, header.shape.tokens.count());
   store(file, kRopeBaseAt, header.rope.base);
   store(file, kChunkTokensAt, static_cast<std::uint32_t>(header.chunk_tokens.count()));

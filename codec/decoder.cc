@@ -11,9 +11,13 @@
 namespace sluice::codec {
 namespace {
 
-Result<void> check_expected(const FrameHeader& header, const kernels::KvShape& expected, const UnitContext& context) {
+Result<void> check_expected(const kernels::KernelTable& kernels, const FrameHeader& header,
+                            const kernels::KvShape& expected, const UnitContext& context) {
   if (header.shape != expected) return Error{ErrorCode::kBadField, 0, "shape differs from what was agreed"};
-  if (header.rope != canonical(context.rope)) return Error{ErrorCode::kBadField, 0, "rope differs"};
+  kernels::RopeSpec rope = canonical(context.rope);
+  if (header.scaling != scaling_digest(kernels, rope.scaling)) return Error{ErrorCode::kBadField, 0, "rope differs"};
+  rope.scaling = {};
+  if (header.rope != rope) return Error{ErrorCode::kBadField, 0, "rope differs"};
   if (header.first_position != context.first_position) return Error{ErrorCode::kBadField, 0, "position differs"};
   if (header.profile != ContentHash()) return Error{ErrorCode::kProfileMismatch, 0, "frame profile"};
   return {};
@@ -44,11 +48,14 @@ Result<void> Decoder::decode(std::span<const std::span<const std::byte>> frames,
   std::array<FrameView, kNestedStages> views;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     SLUICE_ASSIGN(views[i], parse_frame(*state_->kernels, frames[i]));
-    SLUICE_TRY(check_expected(views[i].header, expected, context));
+    SLUICE_TRY(check_expected(*state_->kernels, views[i].header, expected, context));
   }
   const Part part = views[0].header.part;
   const bool stands_alone = part == Part::kRaw || part == Part::kLossless || part == Part::kInt8;
-  if (!stands_alone) return state_->nested.decode(std::span<const FrameView>(views).first(frames.size()), out);
+  if (!stands_alone) {
+    views[0].header.rope = canonical(context.rope);  // now with its scaling
+    return state_->nested.decode(std::span<const FrameView>(views).first(frames.size()), out);
+  }
   if (frames.size() != 1) return Error{ErrorCode::kBadField, 0, "number of frames"};
   if (part == Part::kRaw) return read_raw(*state_->kernels, views[0].payload, out);
   if (part == Part::kInt8) return read_int8(*state_->kernels, views[0].payload, out, state_->rows);

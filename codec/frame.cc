@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "codec/byte_order.h"
+#include "codec/rope_check.h"
 
 namespace sluice::codec {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kMagicAt = 0, kVersionAt = 4, kPartAt = 6, kDTypeAt = 7, kLayersAt = 8, kTokensAt = 12;
 constexpr std::size_t kHeadsAt = 16, kHeadDimAt = 20, kRopeStyleAt = 24, kRopeDimsAt = 28, kRopeBaseAt = 32;
 constexpr std::size_t kPositionAt = 40, kRawTokensAt = 48, kFineTokensAt = 50, kProfileAt = 56, kParentAt = 64;
-constexpr std::size_t kPayloadAt = 72, kDigestAt = 80;
+constexpr std::size_t kPayloadAt = 72, kDigestAt = 80, kRopeScalingAt = 88;
 
 constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 40U;
 
@@ -28,18 +28,13 @@ bool is_nested(Part part) { return part == Part::kBase || part == Part::kRefinem
 
 bool in_range(std::uint64_t value, std::uint64_t largest) { return value >= 1 && value <= largest; }
 
-bool is_valid_rope(const kernels::RopeSpec& rope, std::uint64_t head_dim) {
-  if (rope.style == kernels::RopeStyle::kNone) return rope.dims == 0 && rope.base == 0.0;
-  if (static_cast<std::uint8_t>(rope.style) > 2) return false;
-  return rope.dims >= 2 && rope.dims % 2 == 0 && rope.dims <= head_dim && std::isfinite(rope.base) && rope.base >= 1.0;
-}
-
 bool is_valid(const FrameHeader& header) {
   const kernels::KvShape& shape = header.shape;
   if (!in_range(shape.layers.count(), kMaxLayers) || !in_range(shape.tokens.count(), kMaxTokens)) return false;
   if (!in_range(shape.kv_heads.count(), kMaxHeads) || !in_range(shape.head_dim.count(), kMaxHeadDim)) return false;
   if (kernels::dtype_size(shape.dtype) == 0) return false;
   if (!is_valid_rope(header.rope, shape.head_dim.count())) return false;
+  if (header.rope.style == kernels::RopeStyle::kNone && header.scaling != ContentHash()) return false;
   if (header.first_position.value() > kMaxPosition) return false;
   const std::uint64_t special = header.raw_tokens.count() + header.fine_tokens.count();
   if (special > shape.tokens.count() || (!is_nested(header.part) && special != 0)) return false;
@@ -64,6 +59,7 @@ FrameHeader read_fields(std::span<const std::byte> bytes) {
   header.profile = ContentHash(load<std::uint64_t>(bytes, kProfileAt));
   header.parent = ContentHash(load<std::uint64_t>(bytes, kParentAt));
   header.payload = Bytes(load<std::uint64_t>(bytes, kPayloadAt));
+  header.scaling = ContentHash(load<std::uint64_t>(bytes, kRopeScalingAt));
   header.digest = ContentHash(load<std::uint64_t>(bytes, kDigestAt));
   return header;
 }
@@ -86,6 +82,7 @@ void write_fields(const FrameHeader& header, std::span<std::byte> bytes) {
   store(bytes, kFineTokensAt, static_cast<std::uint16_t>(header.fine_tokens.count()));
   store(bytes, kProfileAt, header.profile.value());
   store(bytes, kParentAt, header.parent.value());
+  store(bytes, kRopeScalingAt, header.scaling.value());
   store(bytes, kPayloadAt, header.payload.count());
 }
 
@@ -102,6 +99,18 @@ ContentHash frame_digest(const kernels::KernelTable& kernels, std::span<const st
 kernels::RopeSpec canonical(const kernels::RopeSpec& rope) {
   if (rope.style == kernels::RopeStyle::kNone) return {.style = kernels::RopeStyle::kNone, .dims = 0, .base = 0.0};
   return rope;
+}
+
+ContentHash scaling_digest(const kernels::KernelTable& kernels, const kernels::RopeScaling& scaling) {
+  if (scaling.kind == kernels::RopeScalingKind::kNone) return {};
+  std::array<std::byte, 20> bytes{};
+  const std::span<std::byte> out(bytes);
+  store(out, 0, static_cast<std::uint32_t>(scaling.kind));
+  store(out, 4, scaling.factor);
+  store(out, 8, scaling.low);
+  store(out, 12, scaling.high);
+  store(out, 16, scaling.original_tokens);
+  return ContentHash(kernels.digest(bytes, 0));
 }
 
 Result<FrameView> parse_frame(const kernels::KernelTable& kernels, std::span<const std::byte> frame) {
@@ -122,6 +131,8 @@ ContentHash seal_frame(const kernels::KernelTable& kernels, const FrameHeader& h
   SLUICE_ASSERT(frame.size() >= kFrameHeaderSize);
   FrameHeader complete = header;
   complete.rope = canonical(header.rope);
+  complete.scaling = scaling_digest(kernels, complete.rope.scaling);
+  complete.rope.scaling = {};
   complete.payload = Bytes(frame.size() - kFrameHeaderSize);
   SLUICE_ASSERT(is_valid(complete));
   write_fields(complete, frame);

@@ -32,6 +32,9 @@ constexpr ChannelPair rope_pair(const RopeSpec& rope, std::uint64_t pair) {
   return {pair, pair + rope.dims / 2};
 }
 
+/// Radians per token of a pair, scaling included.  Precondition: pair < dims / 2.  Threads: pure.
+double rope_frequency(const RopeSpec& rope, std::uint64_t pair);
+
 /// Fills `angles` for tokens at positions first_position, +1, ...; no pairs for RopeStyle::kNone.
 /// Threads: pure.
 void fill_rope_angles(const RopeSpec& rope, std::uint64_t first_position, std::uint64_t tokens, RopeAngles& angles);

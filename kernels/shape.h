@@ -81,11 +81,27 @@ enum class RopeStyle : std::uint8_t {
   kHalves = 2,  ///< channels (i, i + dims/2) turn together (NEOX)
 };
 
-/// Rotation of K: pair i of `dims` leading channels turns by position * base^(-2i/dims).
+/// How frequencies were changed for longer contexts. A common factor on K (YaRN's attention factor) is none of it.
+/// Pinned: these numbers are in files. Source: Position Interpolation (arXiv 2306.15595); Llama 3.1's and YaRN's
+/// (arXiv 2309.00071) rules as transformers names their parameters.
+enum class RopeScalingKind : std::uint8_t { kNone = 0, kLinear = 1, kLlama3 = 2, kYarn = 3 };
+
+/// All but factor are for kLlama3 (low and high frequency factor) and kYarn (beta_slow and beta_fast) only, else 0.
+struct RopeScaling {
+  RopeScalingKind kind = RopeScalingKind::kNone;
+  float factor = 0;
+  float low = 0;
+  float high = 0;
+  std::uint32_t original_tokens = 0;
+  constexpr bool operator==(const RopeScaling&) const = default;
+};
+
+/// Rotation of K: pair i of `dims` leading channels turns by position * base^(-2i/dims), before scaling.
 struct RopeSpec {
   RopeStyle style = RopeStyle::kNone;
   std::uint32_t dims = 0;
   double base = 10000.0;
+  RopeScaling scaling{};
   constexpr bool operator==(const RopeSpec&) const = default;
 };
 

@@ -11,6 +11,7 @@
 #include "kernels/rans.h"
 #include "kernels/rope.h"
 #include "kernels/scatter.h"
+#include "kernels/transform.h"
 #include "kernels/transpose.h"
 
 namespace sluice::kernels {
@@ -26,6 +27,7 @@ struct KernelTable {
   ToColumnsFn* to_columns = nullptr;
   ToRowsFn* to_rows = nullptr;
   RotateFn* rotate = nullptr;
+  TransformFn* transform = nullptr;
   MomentsFn* moments = nullptr;
   QuantizeFn* quantize = nullptr;
   DequantizeFn* dequantize = nullptr;

@@ -13,6 +13,7 @@ ScatterFn scatter;
 ToColumnsFn to_columns;
 ToRowsFn to_rows;
 RotateFn rotate;
+TransformFn transform;
 MomentsFn moments;
 QuantizeFn quantize;
 DequantizeFn dequantize;

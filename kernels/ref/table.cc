@@ -21,6 +21,7 @@ constexpr KernelTable kRef{
     .to_columns = ref::to_columns,
     .to_rows = ref::to_rows,
     .rotate = ref::rotate,
+    .transform = ref::transform,
     .moments = ref::moments,
     .quantize = ref::quantize,
     .dequantize = ref::dequantize,
