@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/assert.h"
-#include "kernels/ref/float_formats.h"
+#include "kernels/float_formats.h"
 #include "kernels/ref/kernels.h"
 #include "kernels/ref/row_runs.h"
 

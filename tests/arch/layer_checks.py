@@ -33,6 +33,7 @@ LAYERS = {
 # Header pattern: the places that may include it. tests/ may include any of these.
 DOORS = [
     (r"boost/beast(/|\.hpp)", ["integration/"]),
+    (r"boost/context/", ["kernels/cuda/"]),
     (r"boost/", ["transport/asio.h"]),
     (r"openssl/", ["transport/tcp/", "transport/asio.h"]),
     (r"(ucp|ucs|uct|ucm)/", ["transport/ucx/"]),

@@ -19,6 +19,8 @@ struct Paging {
   std::uint64_t block_tokens = 16;
   std::size_t head_gap = 0;
   std::size_t token_gap = 0;
+  /// Where the first block starts: odd, since alignment may not be assumed (a GPU's pages are aligned: 0).
+  std::size_t offset = 1;
 };
 
 /// Owns the pages of a unit and gives both views of it.
@@ -29,12 +31,12 @@ class PagedUnit {
     const std::size_t token = head * shape.kv_heads.count() + paging.token_gap;
     const std::uint64_t blocks = (shape.tokens.count() + paging.block_tokens - 1) / paging.block_tokens;
     const std::size_t planes = 2 * shape.layers.count();
-    memory_.assign(planes * blocks * token * paging.block_tokens + 1, kCanary);
+    memory_.assign(planes * blocks * token * paging.block_tokens + paging.offset, kCanary);
     for (std::size_t plane = 0; plane < planes; ++plane) {
       for (std::uint64_t block = 0; block < blocks; ++block) {
-        // Blocks in reverse order and off by one byte: neither order nor alignment may be assumed.
+        // Blocks in reverse order: no order may be assumed either.
         const std::size_t number = plane * blocks + (blocks - 1 - block);
-        blocks_.push_back(memory_.data() + 1 + number * token * paging.block_tokens);
+        blocks_.push_back(memory_.data() + paging.offset + number * token * paging.block_tokens);
       }
     }
     const_blocks_.assign(blocks_.begin(), blocks_.end());

@@ -1,13 +1,12 @@
 // Element types as fp32 and back, by integer arithmetic without branches so that compilers vectorise the loops.
 // One template serves every narrow format: sign, exponent bits, mantissa bits, with or without infinity.
-// Rounding is half to even everywhere; denormals are kept.
+// Rounding is half to even everywhere; denormals are kept. constexpr, so that device code may call it too.
 #pragma once
 
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 
-namespace sluice::kernels::ref {
+namespace sluice::kernels {
 
 /// A narrow float with its sign on top. `finite_only`: no infinity, one NaN with all bits set (E4M3).
 template <typename Bits, unsigned kMantissa, std::uint32_t kBias, bool kFiniteOnly>
@@ -20,7 +19,7 @@ struct NarrowFloat {
   static constexpr std::uint32_t kSpecial = kFiniteOnly ? kMagnitudeMask : kMagnitudeMask - ((1U << kMantissa) - 1U);
   static constexpr std::uint32_t kRebias = (127U - kBias) << 23U;
 
-  static float widen(Bits narrow) {
+  static constexpr float widen(Bits narrow) {
     const std::uint32_t code = narrow;
     const std::uint32_t magnitude = code & kMagnitudeMask;
     const std::uint32_t shifted = magnitude << kShift;
@@ -33,7 +32,7 @@ struct NarrowFloat {
     return std::bit_cast<float>(wide | (code >> (kWidth - 1)) << 31U);
   }
 
-  static Bits narrow(float value) {
+  static constexpr Bits narrow(float value) {
     const std::uint32_t code = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t magnitude = code & 0x7FFFFFFFU;
     constexpr std::uint32_t kHalf = (1U << (kShift - 1)) - 1U;
@@ -41,9 +40,10 @@ struct NarrowFloat {
     // Adding a number whose last place is the format's smallest step rounds to that step.
     constexpr std::uint32_t kAlign = (127U + 1U - kBias - kMantissa + 23U) << 23U;
     const std::uint32_t small =
-        std::bit_cast<std::uint32_t>(std::bit_cast<float>(std::min(magnitude, kAlign)) + std::bit_cast<float>(kAlign)) -
+        std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude < kAlign ? magnitude : kAlign) +
+                                     std::bit_cast<float>(kAlign)) -
         kAlign;
-    std::uint32_t result = magnitude < ((128U - kBias) << 23U) ? small : std::min(normal, kSpecial);
+    std::uint32_t result = magnitude < ((128U - kBias) << 23U) ? small : (normal < kSpecial ? normal : kSpecial);
     // Any NaN becomes the quiet one without payload bits lost to zero.
     constexpr std::uint32_t kNan = kFiniteOnly ? kSpecial : kSpecial | 1U << (kMantissa - 1);
     result = magnitude > 0x7F800000U ? kNan : result;
@@ -58,8 +58,10 @@ using FloatE5m2 = NarrowFloat<std::uint8_t, 2, 15, false>;
 /// The upper half of fp32.
 struct BFloat16 {
   using Storage = std::uint16_t;
-  static float widen(std::uint16_t narrow) { return std::bit_cast<float>(static_cast<std::uint32_t>(narrow) << 16U); }
-  static std::uint16_t narrow(float value) {
+  static constexpr float widen(std::uint16_t narrow) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(narrow) << 16U);
+  }
+  static constexpr std::uint16_t narrow(float value) {
     const std::uint32_t code = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t rounded = (code + 0x7FFFU + ((code >> 16U) & 1U)) >> 16U;
     return static_cast<std::uint16_t>((code & 0x7FFFFFFFU) > 0x7F800000U ? (code >> 16U | 0x40U) : rounded);
@@ -69,8 +71,8 @@ struct BFloat16 {
 /// fp32 itself.
 struct Float32 {
   using Storage = std::uint32_t;
-  static float widen(std::uint32_t code) { return std::bit_cast<float>(code); }
-  static std::uint32_t narrow(float value) { return std::bit_cast<std::uint32_t>(value); }
+  static constexpr float widen(std::uint32_t code) { return std::bit_cast<float>(code); }
+  static constexpr std::uint32_t narrow(float value) { return std::bit_cast<std::uint32_t>(value); }
 };
 
-}  // namespace sluice::kernels::ref
+}  // namespace sluice::kernels
