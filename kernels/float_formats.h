@@ -15,8 +15,9 @@ struct NarrowFloat {
   static constexpr unsigned kWidth = 8 * sizeof(Bits);
   static constexpr unsigned kShift = 23 - kMantissa;
   static constexpr std::uint32_t kMagnitudeMask = (1U << (kWidth - 1)) - 1U;
+  static constexpr std::uint32_t kInfinity = kMagnitudeMask - ((1U << kMantissa) - 1U);
   /// Smallest code that is no finite number: infinity, or the NaN of a finite-only format.
-  static constexpr std::uint32_t kSpecial = kFiniteOnly ? kMagnitudeMask : kMagnitudeMask - ((1U << kMantissa) - 1U);
+  static constexpr std::uint32_t kSpecial = kFiniteOnly ? kMagnitudeMask : kInfinity;
   static constexpr std::uint32_t kRebias = (127U - kBias) << 23U;
 
   static constexpr float widen(Bits narrow) {
@@ -29,6 +30,7 @@ struct NarrowFloat {
         std::bit_cast<std::uint32_t>(std::bit_cast<float>(shifted + kOne) - std::bit_cast<float>(kOne));
     std::uint32_t wide = magnitude < (1U << kMantissa) ? small : shifted + kRebias;
     wide |= magnitude >= kSpecial ? 0x7F800000U : 0U;
+    wide |= !kFiniteOnly && magnitude > kInfinity ? 0x00400000U : 0U;  // NaNs come out quiet, as hardware has it
     return std::bit_cast<float>(wide | (code >> (kWidth - 1)) << 31U);
   }
 
@@ -44,9 +46,10 @@ struct NarrowFloat {
                                      std::bit_cast<float>(kAlign)) -
         kAlign;
     std::uint32_t result = magnitude < ((128U - kBias) << 23U) ? small : (normal < kSpecial ? normal : kSpecial);
-    // Any NaN becomes the quiet one without payload bits lost to zero.
-    constexpr std::uint32_t kNan = kFiniteOnly ? kSpecial : kSpecial | 1U << (kMantissa - 1);
-    result = magnitude > 0x7F800000U ? kNan : result;
+    // A NaN becomes quiet and keeps the upper bits of its payload, as conversion by hardware has it.
+    const std::uint32_t payload = (magnitude >> kShift) & ((1U << kMantissa) - 1U);
+    const std::uint32_t nan = kFiniteOnly ? kSpecial : kSpecial | 1U << (kMantissa - 1) | payload;
+    result = magnitude > 0x7F800000U ? nan : result;
     return static_cast<Bits>(result | (code >> 31U) << (kWidth - 1));
   }
 };
@@ -73,6 +76,15 @@ struct Float32 {
   using Storage = std::uint32_t;
   static constexpr float widen(std::uint32_t code) { return std::bit_cast<float>(code); }
   static constexpr std::uint32_t narrow(float value) { return std::bit_cast<std::uint32_t>(value); }
+};
+
+/// The formats by name of their dtype.
+struct Formats {
+  using F32 = Float32;
+  using F16 = Float16;
+  using Bf16 = BFloat16;
+  using E4m3 = FloatE4m3;
+  using E5m2 = FloatE5m2;
 };
 
 }  // namespace sluice::kernels

@@ -25,6 +25,9 @@ struct ColumnMoments {
   float max_magnitude = 0;   ///< of value - mean
   bool finite = true;        ///< false when a value is NaN or infinite; the rest is then without meaning
 };
+/// Sums run in this many lanes (value i in lane i mod 32), which are then added in halves: [0, 16) + [16, 32), and so
+/// on. The order is fixed so that every machine rounds alike.
+inline constexpr std::size_t kMomentLanes = 32;
 using MomentsFn = ColumnMoments(std::span<const float> column);
 
 /// (x - mean) * scale to an index, saturated at +-kLargestIndex.
@@ -51,11 +54,12 @@ using UnfoldFn = std::size_t(std::span<const std::uint8_t> symbols, std::uint32_
                              std::span<std::int16_t> indices);
 
 /// fine = 3 * coarse + difference, difference in [-2, 2], as symbols and contexts.
+/// Precondition: |coarse| <= kLargestIndex / 3.
 using FoldRefinementFn = void(std::span<const std::int16_t> coarse, std::span<const std::int16_t> fine,
                               std::span<std::uint8_t> symbols, std::span<std::uint8_t> contexts);
 /// Contexts of a coarse column: min(|n|, 2).
 using ContextFn = void(std::span<const std::int16_t> coarse, std::span<std::uint8_t> contexts);
-/// Replaces coarse indices by fine ones.
+/// Replaces coarse indices by fine ones.  Precondition: symbols below kRefinementSymbols.
 using RefineFn = void(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indices);
 
 }  // namespace sluice::kernels

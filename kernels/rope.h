@@ -40,7 +40,7 @@ double rope_frequency(const RopeSpec& rope, std::uint64_t pair);
 void fill_rope_angles(const RopeSpec& rope, std::uint64_t first_position, std::uint64_t tokens, RopeAngles& angles);
 
 /// Turns (first, second) by the angles, or back when `sine_sign` is -1.
-/// Shape:   all spans [tokens].  Exact: in ref only; others within 2 ulp.  Threads: pure.
+/// Shape:   all spans [tokens].  Exact: products first, then the sum; no fma.  Threads: pure.
 struct RotateColumns {
   std::span<float> first;
   std::span<float> second;

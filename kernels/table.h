@@ -2,6 +2,7 @@
 // other table must give the same bits (tests/check compares them).
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -40,12 +41,20 @@ struct KernelTable {
   RansDecodeFn* rans_decode = nullptr;
   RansEncodeContextFn* rans_encode_context = nullptr;
   RansDecodeContextFn* rans_decode_context = nullptr;
+  RansEncodeRunsFn* rans_encode_runs = nullptr;
+  RansDecodeRunsFn* rans_decode_runs = nullptr;
 };
 
 /// The scalar truth; always there.  Threads: pure.
 const KernelTable& ref_kernels();
 
-/// Every table that this machine can run, best first; never empty.  Threads: pure.
+/// None where the build or the CPU has no AVX2.  Threads: pure.
+std::optional<KernelTable> avx2_kernels();
+
+/// Every table that this machine can run, best first, ref last.  Threads: any.
 std::span<const KernelTable> available_kernels();
+
+/// The runnable table of that name; the best one for an empty name; null when there is none.  Threads: any.
+const KernelTable* find_kernels(std::string_view name);
 
 }  // namespace sluice::kernels

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "kernels/float_formats.h"
 #include "kernels/ref/kernels.h"
-#include "kernels/ref/row_runs.h"
+#include "kernels/row_runs.h"
 
 namespace sluice::kernels::ref {
 namespace {
@@ -47,19 +47,7 @@ void copy_rows(const PlaneView& plane, const KvShape& shape, TokenRange range, s
 
 void gather(const PlaneView& plane, const KvShape& shape, TokenRange range, std::span<float> out) {
   SLUICE_ASSERT(out.size() == range.count * shape.row_values());
-  switch (shape.dtype) {
-    case DType::kF32:
-      return gather_as<Float32>(plane, shape, range, out.data());
-    case DType::kF16:
-      return gather_as<Float16>(plane, shape, range, out.data());
-    case DType::kBf16:
-      return gather_as<BFloat16>(plane, shape, range, out.data());
-    case DType::kE4m3:
-      return gather_as<FloatE4m3>(plane, shape, range, out.data());
-    case DType::kE5m2:
-      return gather_as<FloatE5m2>(plane, shape, range, out.data());
-  }
-  SLUICE_ASSERT(false);
+  with_format<Formats>(shape.dtype, [&](auto format) { gather_as<decltype(format)>(plane, shape, range, out.data()); });
 }
 
 }  // namespace sluice::kernels::ref

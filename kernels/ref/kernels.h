@@ -26,5 +26,7 @@ RansEncodeFn rans_encode;
 RansDecodeFn rans_decode;
 RansEncodeContextFn rans_encode_context;
 RansDecodeContextFn rans_decode_context;
+RansEncodeRunsFn rans_encode_runs;
+RansDecodeRunsFn rans_decode_runs;
 
 }  // namespace sluice::kernels::ref

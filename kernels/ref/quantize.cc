@@ -13,20 +13,21 @@
 namespace sluice::kernels::ref {
 namespace {
 
-// Sums run in this many lanes, then pairwise: the order is fixed so that every machine rounds alike.
-constexpr std::size_t kSumLanes = 8;
-using Lanes = std::array<float, kSumLanes>;
+using Lanes = std::array<float, kMomentLanes>;
 
-float total(const Lanes& lanes) {
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+float total(Lanes lanes) {
+  for (std::size_t half = kMomentLanes / 2; half > 0; half /= 2) {
+    for (std::size_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+  }
+  return lanes[0];
 }
 
 template <typename Term>
 float sum_of(std::span<const float> column, Term term) {
   Lanes lanes{};
   std::size_t i = 0;
-  for (; i + kSumLanes <= column.size(); i += kSumLanes) {
-    for (std::size_t lane = 0; lane < kSumLanes; ++lane) lanes[lane] += term(column[i + lane]);
+  for (; i + kMomentLanes <= column.size(); i += kMomentLanes) {
+    for (std::size_t lane = 0; lane < kMomentLanes; ++lane) lanes[lane] += term(column[i + lane]);
   }
   for (std::size_t lane = 0; i + lane < column.size(); ++lane) lanes[lane] += term(column[i + lane]);
   return total(lanes);

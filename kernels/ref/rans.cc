@@ -8,6 +8,42 @@
 #include "kernels/ref/kernels.h"
 
 namespace sluice::kernels {
+namespace {
+
+// Nodes of a tree over `before`, in order of depth; leaves beyond the symbols are never reached.
+void fill_tree(std::span<const std::uint8_t> before, std::span<std::uint8_t> tree) {
+  const std::size_t leaves = tree.size();
+  for (std::size_t first = 1, width = leaves; first < leaves; first *= 2, width /= 2) {
+    for (std::size_t i = 0; i < first; ++i) tree[first + i] = before[i * width + width / 2];
+  }
+}
+
+void fill_search(std::span<const std::uint16_t> frequencies, RansSearch& search) {
+  constexpr std::uint8_t kNever = 0x7F;
+  search.before.fill(kNever);
+  std::uint32_t start = 0;
+  for (std::size_t symbol = 0; symbol < frequencies.size(); ++symbol) {
+    const std::uint32_t frequency = frequencies[symbol];
+    search.before[symbol] = static_cast<std::uint8_t>((start - 1) ^ 0x80U);
+    search.frequency[symbol] = static_cast<std::uint8_t>(frequency);
+    search.start[symbol] = static_cast<std::uint8_t>(start);
+    if (frequency == 0) continue;
+    const std::uint32_t reciprocal = std::min((1U << 16U) / frequency, 0xFFFFU);
+    search.reciprocal_low[symbol] = static_cast<std::uint8_t>(reciprocal);
+    search.reciprocal_high[symbol] = static_cast<std::uint8_t>(reciprocal >> 8U);
+    search.symbols = static_cast<std::uint8_t>(symbol + 1);
+    search.is_constant = frequency == kRansSlots;
+    start += frequency;
+  }
+  for (std::size_t depth = 2; depth <= RansSearch::kSmallDepth; ++depth) {
+    fill_tree(search.before, std::span(search.small_trees[depth - 2]).first(std::size_t{1} << depth));
+  }
+  fill_tree(search.before, search.tree);
+  search.depth = search.symbols <= 4 ? 2 : search.symbols <= 8 ? 3 : search.symbols <= RansSearch::kSmall ? 4 : 6;
+  search.is_usable = !search.is_constant && frequencies[0] != 0;
+}
+
+}  // namespace
 
 bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& table) {
   if (frequencies.size() > kRansMaxSymbols) return false;
@@ -27,6 +63,7 @@ bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& tabl
     }
     start += frequency;
   }
+  fill_search(frequencies, table.search);
   return true;
 }
 
@@ -162,6 +199,14 @@ void rans_decode_context(RansReader& reader, std::span<const RansTable> tables, 
   const RansTable* const first = tables.data();
   decode_run(
       reader, [&](std::size_t i) -> const RansTable& { return first[contexts[i]]; }, symbols);
+}
+
+void rans_encode_runs(std::span<const RansEncodeRun> runs) {
+  for (const RansEncodeRun& run : runs) rans_encode(*run.writer, *run.table, run.symbols);
+}
+
+void rans_decode_runs(std::span<const RansDecodeRun> runs) {
+  for (const RansDecodeRun& run : runs) rans_decode(*run.reader, *run.table, run.symbols);
 }
 
 }  // namespace ref

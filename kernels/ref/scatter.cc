@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "kernels/float_formats.h"
 #include "kernels/ref/kernels.h"
-#include "kernels/ref/row_runs.h"
+#include "kernels/row_runs.h"
 
 namespace sluice::kernels::ref {
 namespace {
@@ -47,19 +47,7 @@ void place_rows(std::span<const std::byte> in, const KvShape& shape, TokenRange 
 
 void scatter(std::span<const float> in, const KvShape& shape, TokenRange range, const MutablePlaneView& plane) {
   SLUICE_ASSERT(in.size() == range.count * shape.row_values());
-  switch (shape.dtype) {
-    case DType::kF32:
-      return scatter_as<Float32>(in.data(), shape, range, plane);
-    case DType::kF16:
-      return scatter_as<Float16>(in.data(), shape, range, plane);
-    case DType::kBf16:
-      return scatter_as<BFloat16>(in.data(), shape, range, plane);
-    case DType::kE4m3:
-      return scatter_as<FloatE4m3>(in.data(), shape, range, plane);
-    case DType::kE5m2:
-      return scatter_as<FloatE5m2>(in.data(), shape, range, plane);
-  }
-  SLUICE_ASSERT(false);
+  with_format<Formats>(shape.dtype, [&](auto format) { scatter_as<decltype(format)>(in.data(), shape, range, plane); });
 }
 
 }  // namespace sluice::kernels::ref

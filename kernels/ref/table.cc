@@ -1,4 +1,4 @@
-// The scalar table, and the list of tables that this machine can run (today: the scalar one).
+// The scalar table.
 #include "kernels/table.h"
 
 #include <bit>
@@ -34,12 +34,12 @@ constexpr KernelTable kRef{
     .rans_decode = ref::rans_decode,
     .rans_encode_context = ref::rans_encode_context,
     .rans_decode_context = ref::rans_decode_context,
+    .rans_encode_runs = ref::rans_encode_runs,
+    .rans_decode_runs = ref::rans_decode_runs,
 };
 
 }  // namespace
 
 const KernelTable& ref_kernels() { return kRef; }
-
-std::span<const KernelTable> available_kernels() { return {&kRef, 1}; }
 
 }  // namespace sluice::kernels

@@ -1,15 +1,34 @@
 // Walks the rows of a plane as the longest contiguous runs that its strides and blocks allow, in token order, heads
-// inside a token. Shared by gather (const bytes) and scatter (mutable bytes).
+// inside a token. Shared by gather (const bytes) and scatter (mutable bytes) of every table.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "base/assert.h"
 #include "kernels/gather.h"
 #include "kernels/shape.h"
 
-namespace sluice::kernels::ref {
+namespace sluice::kernels {
+
+/// Calls visit with the one of a set of formats (F32, F16, Bf16, E4m3, E5m2) that stores `dtype`.
+template <typename Formats, typename Visit>
+void with_format(DType dtype, Visit&& visit) {
+  switch (dtype) {
+    case DType::kF32:
+      return visit(typename Formats::F32());
+    case DType::kF16:
+      return visit(typename Formats::F16());
+    case DType::kBf16:
+      return visit(typename Formats::Bf16());
+    case DType::kE4m3:
+      return visit(typename Formats::E4m3());
+    case DType::kE5m2:
+      return visit(typename Formats::E5m2());
+  }
+  SLUICE_ASSERT(false);
+}
 
 /// Calls visit(pointer, size in bytes) for each run of tokens [range.first, range.first + range.count).
 template <typename Byte, typename Visit>
@@ -37,4 +56,4 @@ void for_each_run(const BasicPlaneView<Byte>& plane, const KvShape& shape, Token
   }
 }
 
-}  // namespace sluice::kernels::ref
+}  // namespace sluice::kernels

@@ -1,0 +1,30 @@
+// Declarations of the AVX2 kernels. Built on their own with AVX2, FMA, BMI2 and F16C; nothing else may be, and no code
+// here runs before kernels/table.cc has asked the CPU. What is not listed is ref's: digests and plain copies.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace sluice::kernels::avx2 {
+
+RansDecodeFn rans_decode;
+RansEncodeFn rans_encode;
+RansDecodeRunsFn rans_decode_runs;
+RansEncodeRunsFn rans_encode_runs;
+RansDecodeContextFn rans_decode_context;
+RansEncodeContextFn rans_encode_context;
+GatherFn gather;
+ScatterFn scatter;
+RotateFn rotate;
+TransformFn transform;
+ToRowsFn to_rows;
+ToColumnsFn to_columns;
+MomentsFn moments;
+QuantizeFn quantize;
+FoldFn fold;
+FoldRefinementFn fold_refinement;
+DequantizeFn dequantize;
+UnfoldFn unfold;
+RefineFn refine;
+ContextFn context;
+
+}  // namespace sluice::kernels::avx2

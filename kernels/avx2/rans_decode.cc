@@ -1,0 +1,319 @@
+// rANS decoding in registers: slots are searched in a tree of bytes by shuffles, for 32 lanes at once; no table in
+// memory is walked. Up to four streams take turns, group by group, so that each one's latency hides behind the others.
+// Near the end of a stream's words groups run over a padded copy, and the scalar coder takes over at the first word
+// that is missing: results are those of ref, on damaged streams too.
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+#include "kernels/avx2/kernels.h"
+#include "kernels/avx2/rans_lanes.h"
+
+namespace sluice::kernels::avx2 {
+namespace {
+
+constexpr std::size_t kGroupBytes = 2 * kRansLanes;
+constexpr std::size_t kStreams = 4;
+
+// What a group's slots turned out to be, one byte a lane in lane order.
+struct Found {
+  __m256i symbol, frequency, offset;
+};
+
+// Walks a tree of kDepth <= 4 that fits one register.
+template <unsigned kDepth>
+class SmallSearch {
+ public:
+  explicit SmallSearch(const RansTable& table)
+      : tree_(twice(table.search.small_trees[kDepth - 2].data())),
+        frequency_(twice(table.search.frequency.data())),
+        start_(twice(table.search.start.data())) {}
+
+  Found operator()(__m256i slots, std::size_t /*first*/) const {
+    const __m256i turned = _mm256_xor_si256(slots, _mm256_set1_epi8(-128));
+    __m256i node = _mm256_set1_epi8(1);
+    for (unsigned level = 0; level < kDepth; ++level) {
+      const __m256i is_right = _mm256_cmpgt_epi8(turned, _mm256_shuffle_epi8(tree_, node));
+      node = _mm256_sub_epi8(_mm256_add_epi8(node, node), is_right);
+    }
+    const __m256i symbol = _mm256_and_si256(node, _mm256_set1_epi8((1 << kDepth) - 1));
+    return {symbol, _mm256_shuffle_epi8(frequency_, symbol),
+            _mm256_sub_epi8(slots, _mm256_shuffle_epi8(start_, symbol))};
+  }
+
+ private:
+  __m256i tree_, frequency_, start_;
+};
+
+// Walks the tree of depth 6: up to 64 symbols.
+class LargeSearch {
+ public:
+  explicit LargeSearch(const RansTable& table) : search_(&table.search) {}
+
+  Found operator()(__m256i slots, std::size_t /*first*/) const {
+    const __m256i turned = _mm256_xor_si256(slots, _mm256_set1_epi8(-128));
+    const std::uint8_t* const tree = search_->tree.data();
+    const __m256i top = twice(tree);
+    __m256i node = _mm256_set1_epi8(1);
+    const auto step = [&](__m256i pivot) {
+      node = _mm256_sub_epi8(_mm256_add_epi8(node, node), _mm256_cmpgt_epi8(turned, pivot));
+    };
+    for (unsigned level = 0; level < 4; ++level) step(_mm256_shuffle_epi8(top, node));
+    step(_mm256_shuffle_epi8(twice(tree + 16), node));
+    step(_mm256_blendv_epi8(_mm256_shuffle_epi8(twice(tree + 32), node), _mm256_shuffle_epi8(twice(tree + 48), node),
+                            _mm256_slli_epi16(node, 3)));
+    const __m256i symbol = _mm256_and_si256(node, _mm256_set1_epi8(63));
+    const Choice choice(symbol);
+    return {symbol, look_up(search_->frequency.data(), symbol, choice),
+            _mm256_sub_epi8(slots, look_up(search_->start.data(), symbol, choice))};
+  }
+
+ private:
+  const RansSearch* search_;
+};
+
+// Up to three contexts of up to five symbols: all distributions side by side in one register.
+class ContextSearch {
+ public:
+  static constexpr std::size_t kContexts = 3;
+  static constexpr std::size_t kSymbols = 5;
+
+  ContextSearch(std::span<const RansTable> tables, const std::uint8_t* contexts) : contexts_(contexts) {
+    alignas(16) std::array<std::array<std::uint8_t, 16>, kSymbols + 1> rows{};
+    for (std::size_t context = 0; context < tables.size(); ++context) {
+      const RansSearch& search = tables[context].search;
+      for (std::size_t symbol = 0; symbol < kSymbols; ++symbol) {
+        if (symbol != 0) rows[symbol - 1][context] = search.before[symbol];
+        rows[kSymbols - 1][context * kSymbols + symbol] = search.frequency[symbol];
+        rows[kSymbols][context * kSymbols + symbol] = search.start[symbol];
+      }
+    }
+    for (std::size_t i = 0; i + 1 < kSymbols; ++i) pivots_[i] = twice(rows[i].data());
+    frequency_ = twice(rows[kSymbols - 1].data());
+    start_ = twice(rows[kSymbols].data());
+  }
+
+  static bool can_walk(std::span<const RansTable> tables) {
+    return tables.size() <= kContexts && std::all_of(tables.begin(), tables.end(), [](const RansTable& table) {
+             return table.search.is_usable && table.search.symbols <= kSymbols;
+           });
+  }
+
+  Found operator()(__m256i slots, std::size_t first) const {
+    const __m256i context = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(contexts_ + first));
+    const __m256i turned = _mm256_xor_si256(slots, _mm256_set1_epi8(-128));
+    const auto above = [&](std::size_t i) {
+      return _mm256_cmpgt_epi8(turned, _mm256_shuffle_epi8(pivots_[i], context));
+    };
+    const __m256i count = _mm256_add_epi8(_mm256_add_epi8(above(0), above(1)), _mm256_add_epi8(above(2), above(3)));
+    const __m256i symbol = _mm256_sub_epi8(_mm256_setzero_si256(), count);
+    const __m256i four = _mm256_slli_epi16(context, 2);
+    const __m256i entry = _mm256_add_epi8(_mm256_add_epi8(four, context), symbol);
+    return {symbol, _mm256_shuffle_epi8(frequency_, entry), _mm256_sub_epi8(slots, _mm256_shuffle_epi8(start_, entry))};
+  }
+
+ private:
+  const std::uint8_t* contexts_;
+  __m256i pivots_[kSymbols - 1];
+  __m256i frequency_, start_;
+};
+
+// One group: the states after it, and which lanes take a word.
+struct Step {
+  LaneStates states;
+  Pair is_low;
+  __m256i symbols;
+};
+
+template <typename Search>
+inline Step take(const LaneStates& from, const Search& search, std::size_t first) {
+  const __m256i byte = _mm256_set1_epi16(0xFF);
+  const __m256i slots = _mm256_packus_epi16(_mm256_and_si256(from.low.a, byte), _mm256_and_si256(from.low.b, byte));
+  const Found found = search(slots, first);
+  const Pair frequency = as_low_bytes(found.frequency), times256 = as_high_bytes(found.frequency);
+  const Pair offset = as_low_bytes(found.offset);
+  // f * (x >> 8) + offset, with x >> 8 = high * 256 + middle byte; the second product and the offset fit 16 bits.
+  const auto advance = [](__m256i f, __m256i f256, __m256i add, __m256i& low, __m256i& high) {
+    const __m256i sum = _mm256_add_epi16(_mm256_mullo_epi16(f, _mm256_srli_epi16(low, 8)), add);
+    low = _mm256_add_epi16(_mm256_mullo_epi16(f256, high), sum);
+    const __m256i no_carry = _mm256_cmpeq_epi16(_mm256_max_epu16(low, sum), low);
+    high = _mm256_add_epi16(_mm256_mulhi_epu16(f256, high), _mm256_add_epi16(no_carry, _mm256_set1_epi16(1)));
+  };
+  Step step{from, {}, found.symbol};
+  advance(frequency.a, times256.a, offset.a, step.states.low.a, step.states.high.a);
+  advance(frequency.b, times256.b, offset.b, step.states.low.b, step.states.high.b);
+  const __m256i zero = _mm256_setzero_si256();
+  step.is_low = {_mm256_cmpeq_epi16(step.states.high.a, zero), _mm256_cmpeq_epi16(step.states.high.b, zero)};
+  return step;
+}
+
+// Refills the low lanes; returns the bytes that were used.
+inline std::size_t refill(Step& step, std::uint32_t mask, const std::byte* words) {
+  const QuarterOffsets offsets(mask);
+  const Pair next = spread_words(words, mask, offsets);
+  step.states.high = blend(step.states.high, step.states.low, step.is_low);
+  step.states.low = blend(step.states.low, next, step.is_low);
+  return offsets.at[4];
+}
+
+// A stream while one of its runs is decoded.
+template <typename Search>
+class Run {
+ public:
+  Run(RansReader& reader, const Search& search, std::uint8_t* symbols)
+      : reader_(&reader),
+        search_(search),
+        cursor_(reader.cursor),
+        symbols_(symbols),
+        states_(load_states(reader.states)) {}
+
+  // False when fewer than a group's words are left: then the caller goes on with careful().
+  bool whole(std::size_t first) {
+    if (reader_->end - cursor_ < static_cast<std::ptrdiff_t>(kGroupBytes)) return false;
+    Step step = take(states_, search_, first);
+    cursor_ += refill(step, lane_bits(step.is_low), cursor_);
+    states_ = step.states;
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols_ + first), step.symbols);
+    return true;
+  }
+
+  // Any number of lanes, with a check of the words. False when they run out: the group is then still to be done.
+  bool careful(std::size_t first, std::size_t count) {
+    Step step = take(states_, search_, first);
+    const Pair lanes = first_lanes(count);
+    step.is_low = {_mm256_and_si256(step.is_low.a, lanes.a), _mm256_and_si256(step.is_low.b, lanes.b)};
+    const std::uint32_t mask = lane_bits(step.is_low);
+    const std::size_t left = static_cast<std::size_t>(reader_->end - cursor_);
+    if (QuarterOffsets::count(mask) > left) return false;
+    std::byte words[kGroupBytes] = {};
+    if (left != 0) std::memcpy(words, cursor_, std::min(left, kGroupBytes));
+    cursor_ += refill(step, mask, words);
+    states_ = {blend(states_.low, step.states.low, lanes), blend(states_.high, step.states.high, lanes)};
+    alignas(32) std::uint8_t symbols[kRansLanes];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(symbols), step.symbols);
+    std::memcpy(symbols_ + first, symbols, count);
+    return true;
+  }
+
+  void close() {
+    store_states(states_, reader_->states);
+    reader_->cursor = cursor_;
+  }
+
+ private:
+  RansReader* reader_;
+  Search search_;
+  const std::byte* cursor_;
+  std::uint8_t* symbols_;
+  LaneStates states_;
+};
+
+// Decodes [first, count) of a run as far as its words reach; returns where the scalar coder has to go on.
+template <typename Search>
+std::size_t finish(Run<Search>& run, std::size_t first, std::size_t count) {
+  for (; first < count; first += kRansLanes) {
+    const std::size_t group = std::min(kRansLanes, count - first);
+    if (group == kRansLanes && run.whole(first)) continue;
+    if (!run.careful(first, group)) break;
+  }
+  run.close();
+  return std::min(first, count);
+}
+
+template <typename Search>
+void decode_one(const RansDecodeRun& work) {
+  Run<Search> run(*work.reader, Search(*work.table), work.symbols.data());
+  const std::size_t done = finish(run, 0, work.symbols.size());
+  if (done < work.symbols.size()) {
+    ref_kernels().rans_decode(*work.reader, *work.table, work.symbols.subspan(done));
+  }
+}
+
+// kStreams runs in turns over the groups that all of them have, then each alone.
+template <typename Search>
+void decode_together(const std::array<const RansDecodeRun*, kStreams>& work) {
+  std::array<Run<Search>, kStreams> runs{
+      Run<Search>(*work[0]->reader, Search(*work[0]->table), work[0]->symbols.data()),
+      Run<Search>(*work[1]->reader, Search(*work[1]->table), work[1]->symbols.data()),
+      Run<Search>(*work[2]->reader, Search(*work[2]->table), work[2]->symbols.data()),
+      Run<Search>(*work[3]->reader, Search(*work[3]->table), work[3]->symbols.data())};
+  std::size_t shared = work[0]->symbols.size();
+  for (const RansDecodeRun* run : work) shared = std::min(shared, run->symbols.size());
+  std::array<std::size_t, kStreams> done{};
+  for (std::size_t first = 0; first + kRansLanes <= shared; first += kRansLanes) {
+    for (std::size_t i = 0; i < kStreams; ++i) {
+      if (done[i] == first && runs[i].whole(first)) done[i] = first + kRansLanes;
+    }
+  }
+  for (std::size_t i = 0; i < kStreams; ++i) {
+    done[i] = finish(runs[i], done[i], work[i]->symbols.size());
+    if (done[i] < work[i]->symbols.size()) {
+      ref_kernels().rans_decode(*work[i]->reader, *work[i]->table, work[i]->symbols.subspan(done[i]));
+    }
+  }
+}
+
+void decode_any(const RansDecodeRun& run) {
+  const RansSearch& search = run.table->search;
+  const std::array<std::uint32_t, kRansLanes>& states = run.reader->states;
+  const bool in_range = std::all_of(states.begin(), states.end(), [](std::uint32_t x) { return x >= kRansStart; });
+  if (search.is_constant && in_range) {
+    // A symbol with all slots leaves every state as it is.
+    if (!run.symbols.empty()) std::memset(run.symbols.data(), search.symbols - 1, run.symbols.size());
+    return;
+  }
+  if (!search.is_usable) return ref_kernels().rans_decode(*run.reader, *run.table, run.symbols);
+  if (search.depth == 2) return decode_one<SmallSearch<2>>(run);
+  if (search.depth == 3) return decode_one<SmallSearch<3>>(run);
+  if (search.depth == 4) return decode_one<SmallSearch<4>>(run);
+  decode_one<LargeSearch>(run);
+}
+
+}  // namespace
+
+void rans_decode(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols) {
+  decode_any({.reader = &reader, .table = &table, .symbols = symbols});
+}
+
+void rans_decode_runs(std::span<const RansDecodeRun> runs) {
+  std::array<const RansDecodeRun*, kStreams> waiting;
+  std::size_t count = 0;
+  unsigned depth = 0;
+  for (const RansDecodeRun& run : runs) {
+    if (!run.table->search.is_usable) {
+      decode_any(run);
+      continue;
+    }
+    waiting[count++] = &run;
+    depth = std::max<unsigned>(depth, run.table->search.depth);
+    if (count < kStreams) continue;
+    if (depth == 2) decode_together<SmallSearch<2>>(waiting);
+    if (depth == 3) decode_together<SmallSearch<3>>(waiting);
+    if (depth == 4) decode_together<SmallSearch<4>>(waiting);
+    if (depth == 6) decode_together<LargeSearch>(waiting);
+    count = depth = 0;
+  }
+  for (std::size_t i = 0; i < count; ++i) decode_any(*waiting[i]);
+}
+
+void rans_decode_context(RansReader& reader, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
+                         std::span<std::uint8_t> symbols) {
+  SLUICE_ASSERT(contexts.size() == symbols.size());
+  std::size_t done = 0;
+  if (ContextSearch::can_walk(tables)) {
+    // Groups are loaded whole: the last one's contexts come from a padded copy.
+    const std::size_t whole = symbols.size() / kRansLanes * kRansLanes;
+    Run<ContextSearch> run(reader, ContextSearch(tables, contexts.data()), symbols.data());
+    done = finish(run, 0, whole);
+    if (done == whole && whole < symbols.size()) {
+      std::array<std::uint8_t, kRansLanes> last{};
+      std::memcpy(last.data(), contexts.data() + whole, symbols.size() - whole);
+      Run<ContextSearch> tail(reader, ContextSearch(tables, last.data()), symbols.data() + whole);
+      done += finish(tail, 0, symbols.size() - whole);
+    }
+  }
+  if (done == symbols.size()) return;
+  ref_kernels().rans_decode_context(reader, tables, contexts.subspan(done), symbols.subspan(done));
+}
+
+}  // namespace sluice::kernels::avx2

@@ -1,0 +1,291 @@
+// rANS encoding in registers: frequency, start and reciprocal of 32 symbols by shuffles; the state is divided digit by
+// digit, 16 bits by 8, with an estimate that is at most one too small. Streams take turns as in decoding.
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+#include "kernels/avx2/kernels.h"
+#include "kernels/avx2/rans_lanes.h"
+
+namespace sluice::kernels::avx2 {
+namespace {
+
+constexpr std::size_t kGroupBytes = 2 * kRansLanes;
+constexpr std::size_t kStreams = 2;
+
+// What encoding a group needs of its symbols, one byte a lane in lane order.
+struct Entries {
+  __m256i frequency, start, reciprocal_low, reciprocal_high;
+};
+
+class SmallTable {
+ public:
+  explicit SmallTable(const RansTable& table)
+      : frequency_(twice(table.search.frequency.data())),
+        start_(twice(table.search.start.data())),
+        reciprocal_low_(twice(table.search.reciprocal_low.data())),
+        reciprocal_high_(twice(table.search.reciprocal_high.data())) {}
+
+  Entries operator()(__m256i symbols, std::size_t /*first*/) const { return at(symbols); }
+
+ protected:
+  SmallTable() = default;
+  Entries at(__m256i entry) const {
+    return {_mm256_shuffle_epi8(frequency_, entry), _mm256_shuffle_epi8(start_, entry),
+            _mm256_shuffle_epi8(reciprocal_low_, entry), _mm256_shuffle_epi8(reciprocal_high_, entry)};
+  }
+  __m256i frequency_, start_, reciprocal_low_, reciprocal_high_;
+};
+
+class LargeTable {
+ public:
+  explicit LargeTable(const RansTable& table) : search_(&table.search) {}
+  Entries operator()(__m256i symbols, std::size_t /*first*/) const {
+    const Choice choice(symbols);
+    return {look_up(search_->frequency.data(), symbols, choice), look_up(search_->start.data(), symbols, choice),
+            look_up(search_->reciprocal_low.data(), symbols, choice),
+            look_up(search_->reciprocal_high.data(), symbols, choice)};
+  }
+
+ private:
+  const RansSearch* search_;
+};
+
+// Up to three contexts of up to five symbols in one register, as in decoding.
+class ContextTable : private SmallTable {
+ public:
+  static constexpr std::size_t kContexts = 3;
+  static constexpr std::size_t kSymbols = 5;
+
+  ContextTable(std::span<const RansTable> tables, const std::uint8_t* contexts) : contexts_(contexts) {
+    alignas(16) std::array<std::array<std::uint8_t, 16>, 4> rows{};
+    for (std::size_t context = 0; context < tables.size(); ++context) {
+      const RansSearch& search = tables[context].search;
+      std::memcpy(&rows[0][context * kSymbols], search.frequency.data(), kSymbols);
+      std::memcpy(&rows[1][context * kSymbols], search.start.data(), kSymbols);
+      std::memcpy(&rows[2][context * kSymbols], search.reciprocal_low.data(), kSymbols);
+      std::memcpy(&rows[3][context * kSymbols], search.reciprocal_high.data(), kSymbols);
+    }
+    frequency_ = twice(rows[0].data());
+    start_ = twice(rows[1].data());
+    reciprocal_low_ = twice(rows[2].data());
+    reciprocal_high_ = twice(rows[3].data());
+  }
+
+  static bool can_hold(std::span<const RansTable> tables) {
+    return tables.size() <= kContexts && std::all_of(tables.begin(), tables.end(), [](const RansTable& table) {
+             return !table.search.is_constant && table.search.symbols <= kSymbols;
+           });
+  }
+
+  Entries operator()(__m256i symbols, std::size_t first) const {
+    const __m256i context = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(contexts_ + first));
+    const __m256i base = _mm256_add_epi8(_mm256_slli_epi16(context, 2), context);
+    return at(_mm256_add_epi8(base, symbols));
+  }
+
+ private:
+  const std::uint8_t* contexts_;
+};
+
+// Digits of a state over an 8-bit frequency, for 16 lanes.
+struct Divider {
+  __m256i frequency, reciprocal;
+
+  // value / frequency, below 256 by precondition; `value` becomes the rest. Estimate: value * floor(2^16 / f) / 2^16
+  // lies less than one below the quotient.
+  __m256i operator()(__m256i& value) const {
+    const __m256i estimate = _mm256_mulhi_epu16(value, reciprocal);
+    const __m256i rest = _mm256_sub_epi16(value, _mm256_mullo_epi16(estimate, frequency));
+    // rest < 2 f: signed comparison is safe.
+    const __m256i is_enough = _mm256_cmpgt_epi16(frequency, rest);
+    value = _mm256_sub_epi16(rest, _mm256_andnot_si256(is_enough, frequency));
+    return _mm256_add_epi16(_mm256_add_epi16(estimate, _mm256_set1_epi16(1)), is_enough);
+  }
+};
+
+// x' = 256 * floor(x / f) + x mod f + start, for x < 2^24 f.
+inline void advance(const Divider& divide, __m256i start, __m256i& low, __m256i& high) {
+  __m256i value = high;
+  const __m256i digit2 = divide(value);
+  value = _mm256_or_si256(_mm256_slli_epi16(value, 8), _mm256_srli_epi16(low, 8));
+  const __m256i digit1 = divide(value);
+  value = _mm256_or_si256(_mm256_slli_epi16(value, 8), _mm256_and_si256(low, _mm256_set1_epi16(0xFF)));
+  const __m256i digit0 = divide(value);
+  high = _mm256_or_si256(_mm256_slli_epi16(digit2, 8), digit1);
+  low = _mm256_add_epi16(_mm256_slli_epi16(digit0, 8), _mm256_add_epi16(value, start));
+}
+
+// A stream while one of its runs is encoded, from the last symbol to the first.
+template <typename Table>
+class Run {
+ public:
+  Run(RansWriter& writer, const Table& table, const std::uint8_t* symbols)
+      : writer_(&writer),
+        table_(table),
+        symbols_(symbols),
+        cursor_(writer.cursor),
+        states_(load_states(writer.states)) {}
+
+  // Symbols [first, first + 32).
+  void whole(std::size_t first) {
+    const Entries entries = table_(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols_ + first)), first);
+    const Pair frequency256 = as_high_bytes(entries.frequency);
+    const auto reached = [](__m256i high, __m256i limit) {
+      return _mm256_cmpeq_epi16(_mm256_max_epu16(high, limit), high);
+    };
+    const Pair is_full{reached(states_.high.a, frequency256.a), reached(states_.high.b, frequency256.b)};
+    put(is_full);
+    step(entries, states_);
+  }
+
+  // Symbols [0, count) of `group`, padded to 32 by anything valid.
+  void part(const std::uint8_t* group, std::size_t count) {
+    const Entries entries = table_(_mm256_load_si256(reinterpret_cast<const __m256i*>(group)), 0);
+    const Pair lanes = first_lanes(count);
+    const Pair frequency256 = as_high_bytes(entries.frequency);
+    const auto reached = [](__m256i high, __m256i limit, __m256i lane) {
+      return _mm256_and_si256(_mm256_cmpeq_epi16(_mm256_max_epu16(high, limit), high), lane);
+    };
+    put({reached(states_.high.a, frequency256.a, lanes.a), reached(states_.high.b, frequency256.b, lanes.b)});
+    LaneStates next = states_;
+    step(entries, next);
+    states_ = {blend(states_.low, next.low, lanes), blend(states_.high, next.high, lanes)};
+  }
+
+  bool has_room() const { return static_cast<std::size_t>(cursor_ - writer_->first) >= kGroupBytes; }
+
+  void close() {
+    store_states(states_, writer_->states);
+    writer_->cursor = cursor_;
+  }
+
+ private:
+  // Moves the chosen lanes' lower halves out.
+  void put(const Pair& is_full) {
+    const std::uint32_t mask = lane_bits(is_full);
+    const QuarterOffsets offsets(mask);
+    gather_words(states_.low, mask, offsets, cursor_);
+    cursor_ -= offsets.at[4];
+    states_.low = blend(states_.low, states_.high, is_full);
+    states_.high = {_mm256_andnot_si256(is_full.a, states_.high.a), _mm256_andnot_si256(is_full.b, states_.high.b)};
+  }
+
+  static void step(const Entries& entries, LaneStates& states) {
+    const Pair frequency = as_low_bytes(entries.frequency), start = as_low_bytes(entries.start);
+    const Pair reciprocal{_mm256_unpacklo_epi8(entries.reciprocal_low, entries.reciprocal_high),
+                          _mm256_unpackhi_epi8(entries.reciprocal_low, entries.reciprocal_high)};
+    advance({frequency.a, reciprocal.a}, start.a, states.low.a, states.high.a);
+    advance({frequency.b, reciprocal.b}, start.b, states.low.b, states.high.b);
+  }
+
+  RansWriter* writer_;
+  Table table_;
+  const std::uint8_t* symbols_;
+  std::byte* cursor_;
+  LaneStates states_;
+};
+
+// Checks that ref makes: one word a symbol has room.
+void check_room(const RansWriter& writer, std::size_t symbols) {
+  SLUICE_ASSERT(static_cast<std::size_t>(writer.cursor - writer.first) >= 2 * symbols);
+}
+
+// The last, incomplete group of a run; returns how many symbols come before it. Little room: the scalar coder does it.
+template <typename Table>
+void encode_rest(const RansEncodeRun& work) {
+  const std::size_t whole = work.symbols.size() / kRansLanes * kRansLanes;
+  const std::size_t count = work.symbols.size() - whole;
+  if (count == 0) return;
+  alignas(32) std::uint8_t group[kRansLanes];
+  std::memset(group, work.symbols[whole], sizeof group);
+  std::memcpy(group, work.symbols.data() + whole, count);
+  Run<Table> run(*work.writer, Table(*work.table), group);
+  if (!run.has_room()) return ref_kernels().rans_encode(*work.writer, *work.table, work.symbols.subspan(whole));
+  run.part(group, count);
+  run.close();
+}
+
+template <typename Table>
+void encode_one(const RansEncodeRun& work) {
+  encode_rest<Table>(work);
+  Run<Table> run(*work.writer, Table(*work.table), work.symbols.data());
+  for (std::size_t groups = work.symbols.size() / kRansLanes; groups-- > 0;) run.whole(groups * kRansLanes);
+  run.close();
+}
+
+template <typename Table>
+void encode_together(const std::array<const RansEncodeRun*, kStreams>& work) {
+  for (const RansEncodeRun* run : work) encode_rest<Table>(*run);
+  std::array<Run<Table>, kStreams> runs{Run<Table>(*work[0]->writer, Table(*work[0]->table), work[0]->symbols.data()),
+                                        Run<Table>(*work[1]->writer, Table(*work[1]->table), work[1]->symbols.data())};
+  std::array<std::size_t, kStreams> groups{work[0]->symbols.size() / kRansLanes, work[1]->symbols.size() / kRansLanes};
+  while (groups[0] != 0 && groups[1] != 0) {
+    for (std::size_t i = 0; i < kStreams; ++i) runs[i].whole(--groups[i] * kRansLanes);
+  }
+  for (std::size_t i = 0; i < kStreams; ++i) {
+    while (groups[i] != 0) runs[i].whole(--groups[i] * kRansLanes);
+    runs[i].close();
+  }
+}
+
+void encode_any(const RansEncodeRun& run) {
+  check_room(*run.writer, run.symbols.size());
+  const RansSearch& search = run.table->search;
+  if (search.is_constant) return;  // all slots: no state changes
+  if (search.symbols <= RansSearch::kSmall) return encode_one<SmallTable>(run);
+  encode_one<LargeTable>(run);
+}
+
+}  // namespace
+
+void rans_encode(RansWriter& writer, const RansTable& table, std::span<const std::uint8_t> symbols) {
+  encode_any({.writer = &writer, .table = &table, .symbols = symbols});
+}
+
+void rans_encode_runs(std::span<const RansEncodeRun> runs) {
+  std::array<const RansEncodeRun*, kStreams> waiting;
+  std::size_t count = 0;
+  for (const RansEncodeRun& run : runs) {
+    if (run.table->search.is_constant) {
+      encode_any(run);
+      continue;
+    }
+    check_room(*run.writer, run.symbols.size());
+    waiting[count++] = &run;
+    if (count < kStreams) continue;
+    const bool is_small = std::all_of(waiting.begin(), waiting.end(), [](const RansEncodeRun* each) {
+      return each->table->search.symbols <= RansSearch::kSmall;
+    });
+    is_small ? encode_together<SmallTable>(waiting) : encode_together<LargeTable>(waiting);
+    count = 0;
+  }
+  for (std::size_t i = 0; i < count; ++i) encode_any(*waiting[i]);
+}
+
+void rans_encode_context(RansWriter& writer, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
+                         std::span<const std::uint8_t> symbols) {
+  SLUICE_ASSERT(contexts.size() == symbols.size());
+  check_room(writer, symbols.size());
+  if (!ContextTable::can_hold(tables)) return ref_kernels().rans_encode_context(writer, tables, contexts, symbols);
+  const std::size_t whole = symbols.size() / kRansLanes * kRansLanes;
+  const std::size_t count = symbols.size() - whole;
+  Run<ContextTable> run(writer, ContextTable(tables, contexts.data()), symbols.data());
+  if (count != 0) {
+    alignas(32) std::uint8_t group[kRansLanes] = {}, last[kRansLanes] = {};
+    std::memcpy(group, symbols.data() + whole, count);
+    std::memcpy(last, contexts.data() + whole, count);
+    Run<ContextTable> rest(writer, ContextTable(tables, last), group);
+    if (rest.has_room()) {
+      rest.part(group, count);
+      rest.close();
+    } else {
+      ref_kernels().rans_encode_context(writer, tables, contexts.subspan(whole), symbols.subspan(whole));
+    }
+    run = Run<ContextTable>(writer, ContextTable(tables, contexts.data()), symbols.data());
+  }
+  for (std::size_t groups = whole / kRansLanes; groups-- > 0;) run.whole(groups * kRansLanes);
+  run.close();
+}
+
+}  // namespace sluice::kernels::avx2

@@ -1,0 +1,38 @@
+// The AVX2 table: what ref has, with everything that is worth it replaced.
+#include "kernels/table.h"
+
+#include "kernels/avx2/kernels.h"
+
+namespace sluice::kernels {
+
+std::optional<KernelTable> avx2_kernels() {
+  const bool can_run = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") &&
+                       __builtin_cpu_supports("popcnt");
+  if (!can_run) return std::nullopt;
+  KernelTable table = ref_kernels();
+  table.name = "avx2";
+  table.gather = avx2::gather;
+  table.scatter = avx2::scatter;
+  table.to_columns = avx2::to_columns;
+  table.to_rows = avx2::to_rows;
+  table.rotate = avx2::rotate;
+  table.transform = avx2::transform;
+  table.moments = avx2::moments;
+  table.quantize = avx2::quantize;
+  table.dequantize = avx2::dequantize;
+  table.fold = avx2::fold;
+  table.unfold = avx2::unfold;
+  table.fold_refinement = avx2::fold_refinement;
+  table.context = avx2::context;
+  table.refine = avx2::refine;
+  table.rans_encode = avx2::rans_encode;
+  table.rans_decode = avx2::rans_decode;
+  table.rans_encode_context = avx2::rans_encode_context;
+  table.rans_decode_context = avx2::rans_decode_context;
+  table.rans_encode_runs = avx2::rans_encode_runs;
+  table.rans_decode_runs = avx2::rans_decode_runs;
+  return table;
+}
+
+}  // namespace sluice::kernels

@@ -1,0 +1,187 @@
+// Quantiser, symbols, moments, RoPE and transposition of every table against ref: bits equal, nothing written outside.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "tests/check/every_table.h"
+
+namespace sluice::kernels {
+namespace {
+
+class Columns : public EveryTable {
+ protected:
+  std::vector<float> column(std::size_t count, float spread) {
+    std::normal_distribution<float> normal(0.3F, spread);
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(random_);
+    return values;
+  }
+  std::vector<std::int16_t> indices(std::size_t count, int most) {
+    std::vector<std::int16_t> values(count);
+    for (auto& value : values) value = static_cast<std::int16_t>(static_cast<int>(random_() % (2 * most + 1)) - most);
+    return values;
+  }
+  std::mt19937 random_{20240611};
+};
+
+void expect_same(const ColumnMoments& got, const ColumnMoments& wanted) {
+  EXPECT_EQ(std::bit_cast<std::uint32_t>(got.mean), std::bit_cast<std::uint32_t>(wanted.mean));
+  EXPECT_EQ(std::bit_cast<std::uint32_t>(got.variance), std::bit_cast<std::uint32_t>(wanted.variance));
+  EXPECT_EQ(std::bit_cast<std::uint32_t>(got.mean_magnitude), std::bit_cast<std::uint32_t>(wanted.mean_magnitude));
+  EXPECT_EQ(std::bit_cast<std::uint32_t>(got.max_magnitude), std::bit_cast<std::uint32_t>(wanted.max_magnitude));
+  EXPECT_EQ(got.finite, wanted.finite);
+}
+
+TEST_P(Columns, MomentsAreThoseOfRef) {
+  for (const std::size_t count : lengths()) {
+    for (const float spread : {0.0F, 1e-30F, 1.0F, 3e3F, 1e30F}) {
+      std::vector<float> values = column(count, spread);
+      expect_same(table().moments(values), ref().moments(values));
+      if (count == 0) continue;
+      for (const float odd : {NAN, INFINITY, -INFINITY, 3e38F, 1e-41F}) {
+        values[random_() % count] = odd;
+        expect_same(table().moments(values), ref().moments(values));
+      }
+    }
+  }
+}
+
+TEST_P(Columns, QuantizedAndDequantizedValuesAreThoseOfRef) {
+  for (const std::size_t count : lengths()) {
+    for (const float scale : {0.0F, 0.01F, 1.0F, 2.7F, 1e4F, 1e30F}) {
+      std::vector<float> values = column(count, 2.0F);
+      for (std::size_t i = 0; i < count; i += 7) values[i] = 0.3F + 0.5F * static_cast<float>(i % 9);
+      Guarded<std::int16_t> got(count), wanted(count);
+      table().quantize(values, {.mean = 0.3F, .scale = scale}, got.values());
+      ref().quantize(values, {.mean = 0.3F, .scale = scale}, wanted.values());
+      ASSERT_EQ(got, wanted) << count << " " << scale;
+      Guarded<float> back(count), wanted_back(count);
+      table().dequantize(got.values(), {.mean = -7.1F, .step = scale}, back.values());
+      ref().dequantize(got.values(), {.mean = -7.1F, .step = scale}, wanted_back.values());
+      ASSERT_EQ(back, wanted_back) << count << " " << scale;
+    }
+  }
+}
+
+TEST_P(Columns, EveryIndexFoldsAndUnfoldsAsInRef) {
+  std::vector<std::int16_t> all(65536);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int16_t>(i);
+  for (std::uint32_t largest = 0; largest < kRansMaxSymbols / 2; ++largest) {
+    Guarded<std::uint8_t> got(all.size()), wanted(all.size());
+    EXPECT_EQ(table().fold(all, largest, got.values()), ref().fold(all, largest, wanted.values()));
+    ASSERT_EQ(got, wanted) << largest;
+    std::vector<std::uint8_t> symbols(256);
+    for (std::size_t i = 0; i < symbols.size(); ++i) symbols[i] = static_cast<std::uint8_t>(i);
+    Guarded<std::int16_t> back(256), wanted_back(256);
+    EXPECT_EQ(table().unfold(symbols, largest, back.values()), ref().unfold(symbols, largest, wanted_back.values()));
+    ASSERT_EQ(back, wanted_back) << largest;
+  }
+}
+
+TEST_P(Columns, FoldingWorksAtAllLengths) {
+  for (const std::size_t count : lengths()) {
+    for (const int most : {0, 1, 3, 300, 32767}) {
+      const std::vector<std::int16_t> values = indices(count, most);
+      Guarded<std::uint8_t> symbols(count), wanted(count);
+      EXPECT_EQ(table().fold(values, 3, symbols.values()), ref().fold(values, 3, wanted.values()));
+      ASSERT_EQ(symbols, wanted) << count;
+      Guarded<std::int16_t> back(count), wanted_back(count);
+      EXPECT_EQ(table().unfold(wanted.values(), 3, back.values()),
+                ref().unfold(wanted.values(), 3, wanted_back.values()));
+      ASSERT_EQ(back, wanted_back) << count;
+    }
+  }
+}
+
+TEST_P(Columns, RefinementsAreThoseOfRef) {
+  for (const std::size_t count : lengths()) {
+    for (const int most : {0, 2, 40, kLargestIndex / 3}) {
+      const std::vector<std::int16_t> coarse = indices(count, most);
+      const std::vector<std::int16_t> fine = indices(count, most == 0 ? 3 : 3 * most);
+      Guarded<std::uint8_t> symbols(count), contexts(count), again(count), wanted(count), wanted_contexts(count);
+      table().fold_refinement(coarse, fine, symbols.values(), contexts.values());
+      ref().fold_refinement(coarse, fine, wanted.values(), wanted_contexts.values());
+      ASSERT_EQ(symbols, wanted) << count;
+      ASSERT_EQ(contexts, wanted_contexts) << count;
+      table().context(coarse, again.values());
+      ASSERT_EQ(again, wanted_contexts) << count;
+    }
+  }
+}
+
+TEST_P(Columns, EveryIndexIsRefinedAsInRefBySymbolsOfEveryKind) {
+  std::vector<std::int16_t> all(65536);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int16_t>(i);
+  for (std::uint32_t symbol = 0; symbol < kRefinementSymbols; ++symbol) {
+    const std::vector<std::uint8_t> symbols(all.size(), static_cast<std::uint8_t>(symbol));
+    std::vector<std::int16_t> got = all, wanted = all;
+    table().refine(symbols, got);
+    ref().refine(symbols, wanted);
+    EXPECT_EQ(got, wanted) << symbol;
+    std::vector<std::uint8_t> contexts(all.size()), wanted_contexts(all.size());
+    table().context(all, contexts);
+    ref().context(all, wanted_contexts);
+    EXPECT_EQ(contexts, wanted_contexts);
+  }
+  for (const std::size_t count : lengths()) {
+    std::vector<std::int16_t> got = indices(count, 100), wanted = got;
+    std::vector<std::uint8_t> symbols(count);
+    for (auto& symbol : symbols) symbol = static_cast<std::uint8_t>(random_() % kRefinementSymbols);
+    table().refine(symbols, got);
+    ref().refine(symbols, wanted);
+    EXPECT_EQ(got, wanted) << count;
+  }
+}
+
+TEST_P(Columns, RotationIsThatOfRef) {
+  for (const std::size_t count : lengths()) {
+    for (const float sign : {1.0F, -1.0F}) {
+      const std::vector<float> first = column(count, 3.0F), second = column(count, 1.0F);
+      const std::vector<float> cosine = column(count, 0.5F), sine = column(count, 0.5F);
+      std::vector<float> got_first = first, got_second = second, wanted_first = first, wanted_second = second;
+      table().rotate({got_first, got_second, cosine, sine, sign});
+      ref().rotate({wanted_first, wanted_second, cosine, sine, sign});
+      EXPECT_EQ(got_first, wanted_first) << count;
+      EXPECT_EQ(got_second, wanted_second) << count;
+    }
+  }
+}
+
+TEST_P(Columns, TransposesMoveWhatRefMovesAndNothingElse) {
+  for (const std::uint64_t width : {1, 7, 8, 9, 16, 40, 67, 192}) {
+    for (const std::uint64_t tokens : {0, 1, 7, 8, 9, 31, 32, 33}) {
+      const std::vector<float> rows = column(tokens * width, 1.0F);
+      const TransposeExtent extent{.tokens = tokens, .width = width, .first = 3, .stride = tokens + 5};
+      Guarded<float> got(width * extent.stride), wanted(width * extent.stride);
+      table().to_columns(rows, extent, got.values());
+      ref().to_columns(rows, extent, wanted.values());
+      ASSERT_EQ(got, wanted) << width << " " << tokens;
+      Guarded<float> back(rows.size());
+      table().to_rows(got.values(), extent, back.values());
+      ASSERT_TRUE(std::equal(rows.begin(), rows.end(), back.values().begin())) << width << " " << tokens;
+      ASSERT_TRUE(back.is_intact());
+    }
+  }
+}
+
+TEST_P(Columns, MatrixProductsAreThoseOfRef) {
+  for (const std::size_t rows : {1, 5, 6, 7, 13, 64}) {
+    for (const std::size_t inner : {0, 1, 3, 64, 255, 256, 257, 520}) {
+      for (const std::size_t tokens : {0, 1, 7, 15, 16, 17, 33, 255}) {
+        const std::vector<float> matrix = column(rows * inner, 1.0F), in = column(inner * tokens, 2.0F);
+        const std::vector<float> before = column(rows * tokens, 1.0F);
+        Guarded<float> got(before.size()), wanted(before.size());
+        std::ranges::copy(before, got.values().begin());
+        std::ranges::copy(before, wanted.values().begin());
+        table().transform(matrix, in, {.rows = rows, .inner = inner, .tokens = tokens}, got.values());
+        ref().transform(matrix, in, {.rows = rows, .inner = inner, .tokens = tokens}, wanted.values());
+        ASSERT_EQ(got, wanted) << rows << " " << inner << " " << tokens;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Check, Columns, testing::ValuesIn(kTables), table_name);
+
+}  // namespace
+}  // namespace sluice::kernels
