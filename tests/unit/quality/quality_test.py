@@ -43,10 +43,17 @@ class SafetensorsFile(unittest.TestCase):
         np.testing.assert_array_equal(tensors["F32"], x)
         np.testing.assert_array_equal(tensors["F16"], x.astype(np.float16))
         np.testing.assert_allclose(tensors["BF16"], x, rtol=2**-8)
+        np.testing.assert_allclose(tensors["F8_E4M3"], x, rtol=2**-4, atol=2**-10)
+
+    def test_e4m3_codes_are_all_their_own_nearest(self):
+        import numpy as np
+        from sluice.quality.number_formats import from_e4m3, to_e4m3
+        codes = np.array([code for code in range(256) if code & 127 != 127], np.uint8)  # 127 is NaN
+        np.testing.assert_array_equal(to_e4m3(from_e4m3(codes)), codes)
 
     def test_rounds_bf16_to_even(self):
         import numpy as np
-        from sluice.quality.safetensors_file import to_bf16
+        from sluice.quality.number_formats import to_bf16
         halfway = np.array([0x3F808000, 0x3F818000, 0x7FC12345], np.uint32).view(np.float32)
         np.testing.assert_array_equal(to_bf16(halfway), np.array([0x3F80, 0x3F82, 0x7FC0], np.uint16))
 

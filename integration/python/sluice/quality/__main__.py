@@ -49,7 +49,8 @@ def run_selfcheck(_options):
 def main(arguments):
     parser = argparse.ArgumentParser(prog="sluice.quality", description="what a codec does to a model's answers")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_dump, add_selfcheck):
+    from sluice.quality.compare_command import add_compare, add_report
+    for add in (add_compare, add_dump, add_report, add_selfcheck):
         add(commands)
     options = parser.parse_args(arguments)
     try:

@@ -1,6 +1,6 @@
 """safetensors files read and written with numpy alone: an 8-byte header length, a JSON header, the tensors' bytes without gaps.
 
-numpy has no bfloat16 and no float8: bf16 tensors are widened to float32 on reading, and written from float32 by rounding to even.
+numpy has no bfloat16 and no float8: such tensors are widened to float32 on reading, and rounded from float32 on writing.
 """
 
 import json
@@ -9,25 +9,17 @@ import struct
 
 import numpy as np
 
+from sluice.quality.number_formats import from_bf16, from_e4m3, to_bf16, to_e4m3
+
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "U8": np.uint8}
-WRITTEN = ("F32", "F16", "BF16")
-
-
-def to_bf16(x):
-    """The upper halves of float32 values, rounded to nearest even, as uint16. NaN stays NaN."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(x), np.uint16(0x7FC0), rounded)
-
-
-def from_bf16(bits):
-    return (np.asarray(bits, np.uint16).astype(np.uint32) << 16).view(np.float32)
+NARROW = {"BF16": (to_bf16, from_bf16, np.uint16), "F8_E4M3": (to_e4m3, from_e4m3, np.uint8)}
+WRITTEN = ("F32", "F16", *NARROW)
 
 
 def encode(x, dtype):
     """A float array as bytes of one of WRITTEN."""
-    if dtype == "BF16":
-        return to_bf16(x).tobytes()
+    if dtype in NARROW:
+        return NARROW[dtype][0](x).tobytes()
     return np.ascontiguousarray(x, DTYPES[dtype]).tobytes()
 
 
@@ -60,8 +52,9 @@ def read(path):
     for name, entry in header.items():
         first, last = entry["data_offsets"]
         raw = data[8 + length + first:8 + length + last]
-        if entry["dtype"] == "BF16":
-            values = from_bf16(raw.view(np.uint16))
+        if entry["dtype"] in NARROW:
+            _, widen, words = NARROW[entry["dtype"]]
+            values = widen(raw.view(words))
         elif entry["dtype"] in DTYPES:
             values = raw.view(DTYPES[entry["dtype"]])
         else:

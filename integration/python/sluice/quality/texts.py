@@ -14,25 +14,25 @@ from sluice.quality.environment import Absent, quality_folder
 
 @dataclass(frozen=True)
 class Passage:
-    """characters [first, first + characters) of a file in a Debian package; kind names the sort of text in tables."""
+    """A file in a Debian package, read from character `first` on; kind names the sort of text in tables."""
 
     kind: str
     package: str
     path: str
     first: int
-    characters: int = 12000
 
     @property
     def name(self):
-        return re.sub(r"\W+", "-", f"{self.kind} {self.first}")
+        return re.sub(r"\W+", "-", f"{self.kind} {pathlib.PurePath(self.path).name} {self.first}")
 
 
 JARGON, REFERENCE = "usr/share/dictd/jargon.dict.dz", "usr/share/debian-reference/debian-reference.en.txt.gz"
+PYTHON_FILES = ("xml/dom/minidom.py", "tarfile.py", "mailbox.py", "zipfile.py", "turtle.py", "doctest.py", "smtplib.py", "imaplib.py")
+# The first of each sort are those of the design's prototype.
 CALIBRATION = tuple(
-    [Passage("jargon", "dict-jargon", JARGON, first) for first in (300000, 400000, 500000, 700000, 800000)]
-    + [Passage("manual", "debian-reference-en", REFERENCE, first) for first in (50000, 300000, 400000, 500000)]
-    + [Passage("python", "libpython3.11-stdlib", f"usr/lib/python3.11/{path}", first)
-       for path, first in (("xml/dom/minidom.py", 3000), ("argparse.py", 20000), ("tarfile.py", 30000))])
+    [Passage("jargon", "dict-jargon", JARGON, 1000 * first) for first in (300, 400, 500, 700, 800, *range(320, 900, 40))]
+    + [Passage("manual", "debian-reference-en", REFERENCE, 1000 * first) for first in (50, 300, 400, 500, 100, 140, 180, 220, 260, 340, 440, 540)]
+    + [Passage("python", "libpython3.11-stdlib", f"usr/lib/python3.11/{path}", 3000) for path in PYTHON_FILES])
 # Judged on, never calibrated on and never used to choose a setting.
 HELD_OUT = (
     Passage("C header", "libc6-dev", "usr/include/stdio.h", 3000),
@@ -45,6 +45,11 @@ HELD_OUT = (
     Passage("HTML", "valgrind", "usr/share/doc/valgrind/html/mc-manual.html", 30000),
     Passage("quotations", "fortunes-min", "usr/share/games/fortunes/riddles", 3000),
     Passage("man page", "manpages-dev", "usr/share/man/man3/printf.3.gz", 5000),
+)
+# Long enough for 4K tokens and more; for the retrieval test.
+LONG = (
+    Passage("statutes", "doc-debian", "usr/share/doc/debian/constitution.txt.gz", 0),
+    Passage("HTML", "valgrind", "usr/share/doc/valgrind/html/manual-core.html", 0),
 )
 
 
@@ -73,9 +78,10 @@ def read_file(path, first=0, characters=None):
     return text[first:None if characters is None else first + characters]
 
 
-def read_passage(passage):
+def read_passage(passage, at_least=12000):
+    """Characters from the passage's first on; fewer where the file ends."""
     path = (fetch_package(passage.package) / passage.path).resolve()
-    return read_file(path, passage.first, passage.characters)
+    return read_file(path, passage.first, at_least)
 
 
 def tokens_of(tokenizer, text, count, name):

@@ -4,12 +4,14 @@ A tokenizer here is anything with encode(text) -> list of ids; a leading BOS is 
 """
 
 import heapq
+import re
 
 # Splits before merging, by the name that GGUF gives them; facts of the models' published tokenizers.
 QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 LLAMA3 = QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 SPLITS = {"qwen2": QWEN2, "llama-bpe": LLAMA3}
 ONE_DIGIT = ("smollm",)
+USER_DEFINED = 4  # GGUF's token type
 
 
 class ByteLevel:
@@ -32,11 +34,20 @@ class ByteLevel:
 class ByScore:
     """SentencePiece BPE: merges the neighbouring pieces whose union scores best, leftmost first; unknown characters become bytes."""
 
-    def __init__(self, pieces, scores, bos):
+    def __init__(self, pieces, scores, bos, whole=()):
+        """whole: pieces that are never merged from others but found in the text first, the longest where several fit."""
         self.identities = {piece: index for index, piece in reversed(list(enumerate(pieces)))}
         self.scores, self.bos = scores, bos
+        self.whole = re.compile("(" + "|".join(map(re.escape, sorted(whole, key=len, reverse=True))) + ")") if whole else None
 
     def encode(self, text):
+        if self.whole is None:
+            return self.bos + self.merge(text)
+        spans = self.whole.split(text)  # odd ones are whole pieces
+        return self.bos + [identity for number, span in enumerate(spans)
+                           for identity in ([self.identities[span]] if number % 2 else self.merge(span))]
+
+    def merge(self, text):
         pieces = list(text.replace(" ", "\u2581"))
         after = list(range(1, len(pieces) + 1))
         before = list(range(-1, len(pieces) - 1))
@@ -60,7 +71,7 @@ class ByScore:
                 before[after[right]] = left
             offer(before[left])
             offer(left)
-        return self.bos + [identity for piece in pieces if piece is not None for identity in self.identify(piece)]
+        return [identity for piece in pieces if piece is not None for identity in self.identify(piece)]
 
     def identify(self, piece):
         if piece in self.identities:
@@ -89,5 +100,7 @@ def gguf_tokenizer(fields):
     if kind == "llama":
         wants_bos = fields.fields.get("tokenizer.ggml.add_bos_token")
         bos = fields.numbers("tokenizer.ggml.bos_token_id") if wants_bos is None or wants_bos.parts[-1][0] else []
-        return ByScore(pieces, fields.numbers("tokenizer.ggml.scores"), bos)
+        kinds = fields.numbers("tokenizer.ggml.token_type")
+        whole = [piece for piece, kind in zip(pieces, kinds) if kind == USER_DEFINED]
+        return ByScore(pieces, fields.numbers("tokenizer.ggml.scores"), bos, whole)
     raise ValueError(f"tokenizer {kind} is not supported")

@@ -1,0 +1,121 @@
+"""The commands `compare` and `report`: options, what they run, and where the results go."""
+
+import json
+import math
+import pathlib
+import shlex
+import sys
+
+QUICK_TEXTS = 2
+NEEDLE_TEXTS = 2
+
+
+def add_compare(commands):
+    command = commands.add_parser("compare", help="bits against damage: Sluice and its peers on real models and held-out texts")
+    command.add_argument("--model", default="smollm2", help="GGUF file, model folder, or a name: smollm2, gemma3 (smollm2)")
+    command.add_argument("--suite", choices=("text", "copy", "needle", "lossless"), default="text", help="what is judged (text)")
+    command.add_argument("--context", type=int, help="tokens whose cache is coded (640; needle 4096)")
+    command.add_argument("--scored", type=int, default=160, help="tokens judged after them (160)")
+    command.add_argument("--texts", type=int, help="only so many of the held-out texts")
+    command.add_argument("--tiers", default="T0,T1,T2,T3", help="of Sluice (T0,T1,T2,T3)")
+    command.add_argument("--profile", action="append", default=[], metavar="TIER=P.slp", help="a profile made elsewhere; may repeat")
+    command.add_argument("--calibrate-on", default="", metavar="KIND", help="calibrate on one sort only: jargon, manual, python (all)")
+    command.add_argument("--only", default="", metavar="TEXT", help="only schemes whose name has one of these, by comma")
+    command.add_argument("--quick", action="store_true", help="two texts, no calibration: a look in a minute")
+    command.add_argument("--program", help="the program sluice (of build/release)")
+    command.add_argument("--json", metavar="FILE", help="the report as JSON; /dev/stdout replaces the table")
+    command.add_argument("--svg", metavar="FILE", help="its picture")
+    command.set_defaults(run=run_compare)
+
+
+def add_report(commands):
+    command = commands.add_parser("report", help="docs/benchmarks/quality.md and its pictures from reports of compare")
+    command.add_argument("reports", nargs="+", metavar="REPORT.json")
+    command.add_argument("--out", default="docs/benchmarks/quality.md")
+    command.set_defaults(run=run_report)
+
+
+def trials_of(options, tokenizer):
+    from sluice.quality import texts, trials
+    passages = texts.HELD_OUT[:options.texts or (QUICK_TEXTS if options.quick else None)]
+    if options.suite == "needle":
+        return trials.needle_trials(tokenizer, texts.LONG[:options.texts or NEEDLE_TEXTS], options.context or 4096), texts.LONG
+    make = trials.copy_trials if options.suite == "copy" else trials.text_trials
+    return make(tokenizer, passages, options.context or 640, options.scored), passages
+
+
+def schemes_of(options, model, loaded):
+    from sluice.quality import calibration, comparison, sluice_program, texts
+    material = None
+    if not options.quick:
+        chosen = [passage for passage in texts.CALIBRATION if passage.kind == options.calibrate_on or not options.calibrate_on]
+        material = calibration.ensure(model, loaded, chosen)
+    profiles = [tuple(pair.split("=", 1)) for pair in options.profile]
+    program = sluice_program.Program(options.program)
+    schemes = comparison.peer_schemes(material) + comparison.sluice_schemes(program, material, options.tiers.split(","), profiles)
+    wanted = [word for word in options.only.split(",") if word]
+    return [scheme for scheme in schemes if not wanted or any(word in scheme.name for word in wanted)]
+
+
+def run_compare(options):
+    from sluice.quality import comparison, judge, loading, plot, presentation, sluice_program, texts
+    path = loading.model_path(options.model)
+    loaded = loading.load_model(options.model)
+    trials, passages = trials_of(options, loaded[1])
+    if options.suite == "lossless":
+        caches = [judge.Judge(loaded[0], trial).cache for trial in trials]
+        document = comparison.lossless_report(path.name, sluice_program.Program(options.program), caches)
+    else:
+        document = judged_report(options, path, trials, loaded)
+    document |= {"command": "./dev quality " + shlex.join(sys.argv[1:]), "packages": texts.fetched_versions(passages),
+                 "texts": [{"kind": trial.kind, "name": trial.name} for trial in trials]}
+    if options.svg:
+        pathlib.Path(options.svg).write_text(plot.as_svg(document), encoding="utf-8")
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(strict(document), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if options.json != "/dev/stdout":
+        print(presentation.as_text(document))
+    return 0
+
+
+def judged_report(options, path, trials, loaded):
+    from sluice.quality import comparison, loading, measure
+    model = loading.fingerprint(path)
+    schemes = schemes_of(options, model, loaded)
+    results = measure.measure(loaded[0], measure.Ledger(model), trials, schemes)
+    return comparison.report(path.name, options.suite, trials, comparison.as_samples(schemes, results))
+
+
+def strict(document):
+    """The document with null for what was not reached, as JSON has no NaN."""
+    if isinstance(document, dict):
+        return {key: strict(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [strict(value) for value in document]
+    return None if isinstance(document, float) and math.isnan(document) else document
+
+
+def loose(document):
+    """The inverse of strict() where the tables compute with it."""
+    for answers in document["rows"].values():
+        for answer in answers.values():
+            for key in ("bits", "percent"):
+                if key in answer and answer[key] is None and "exactness" in answer:
+                    answer[key] = math.nan
+            if "interval" in answer:
+                answer["interval"] = [math.nan if x is None else x for x in answer["interval"]]
+    return document
+
+
+def run_report(options):
+    from sluice.quality import plot, presentation
+    out = pathlib.Path(options.out)
+    documents = [loose(json.loads(pathlib.Path(path).read_text(encoding="utf-8"))) for path in options.reports]
+    names = [f"{pathlib.Path(path).stem}.svg" if document["schemes"] else None for path, document in zip(options.reports, documents)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for document, name in zip(documents, names):
+        if name:
+            (out.parent / name).write_text(plot.as_svg(document), encoding="utf-8")
+    out.write_text(presentation.as_markdown(documents, names), encoding="utf-8")
+    print(f"{out}: {len(documents)} reports")
+    return 0
