@@ -48,11 +48,14 @@ class Board {
 
   /// The link's median rate, lowered while what is in flight is overdue.
   BitsPerSecond rate(Instant now) const;
-  /// The rate to give up a delivery by: upper quartile; without any knowledge of the link, as fast as there is.
+  /// The rate to give up a delivery by: upper quartile times what may yet be doubted of it; without any measurement of
+  /// a backlogged link, as fast as there is.
   BitsPerSecond hopeful_rate(Instant now) const;
-  /// Whether rate() stands on a measurement or on a trusted nominal figure.
-  bool knows_link() const { return link_.has_measured() || options_.nominal_is_trusted; }
-  /// When the decode workers will have finished what has arrived, by the options' rates.
+  /// Whether rate() stands on a measurement that is worth acting on, or on a trusted nominal figure.
+  bool knows_link() const { return link_.is_solid() || options_.nominal_is_trusted; }
+  /// What decode costs: as the options say at first, then as measured.
+  const DecodeCosts& decode() const { return decode_; }
+  /// When the decode workers will have finished what has arrived, by the rates of decode().
   Instant decode_free() const { return decode_free_; }
   /// Whether one more grant keeps bytes in flight bounded.
   bool has_room(Instant now) const;
@@ -67,8 +70,10 @@ class Board {
 
   /// When the request must be ended, so that what has arrived is published by its deadline.
   Instant last_call(const RequestState& request) const;
+  /// The earliest last call of all requests with a hard deadline: when a policy without other timers wants to wake.
+  Instant earliest_last_call() const;
   /// When what has arrived by `arrival` can be published.
-  Instant publishable(Instant arrival) const { return std::max(arrival, decode_free_) + options_.decode.per_request; }
+  Instant publishable(Instant arrival) const { return std::max(arrival, decode_free_) + decode_.per_request; }
 
   /// Slack, rate, in flight and recompute of a request: what every decision's inputs begin with.
   Inputs inputs(const RequestState& request, Instant now) const;
@@ -82,6 +87,7 @@ class Board {
   void offer(const Offered& offered, Instant now);
   void arrive(const PartArrived& arrived, Instant now);
   void fail(const PartFailed& failed, Instant now);
+  void learn(const DecodeSample& sample, Instant now);
 
   PolicyOptions options_;
   Levels levels_;
@@ -89,7 +95,13 @@ class Board {
   InFlight in_flight_;
   std::vector<RequestState> requests_;
   PartTable<PartTotal> seen_;
+  DecodeCosts decode_;
+  PartTable<bool> is_decode_seen_;
+  /// Rows of what has arrived and was not told to be decoded; nothing is told by owners that send no DecodeSample.
+  PartTable<Bytes> undecoded_;
   Instant decode_free_;
+  /// Bytes that may be in flight while the link is not known: doubles with each round trip that leaves the link idle.
+  Bytes opening_window_;
   Instant now_;
 };
 

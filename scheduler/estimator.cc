@@ -20,6 +20,13 @@ constexpr std::int64_t kMostDecaySteps = 256;
 constexpr Duration kLongSilence{30'000'000'000};
 constexpr std::uint64_t kSilencePart = 4;
 constexpr Duration kRttWindow{10'000'000'000};
+/// An idle delivery tells of the link for so long.
+constexpr Duration kIdleWindow{10'000'000'000};
+/// What makes an estimate solid, and what takes the doubt from it: time, or on fast links bytes.
+constexpr Duration kSolidSpan{10'000'000};
+constexpr Bytes kSolidBytes{256 * 1024};
+constexpr Duration kSettledSpan{100'000'000};
+constexpr Bytes kSettledBytes{8 * 1024 * 1024};
 constexpr int kLowestLog = 10;
 /// No bin may hold more: products with the decay factor stay inside 64 bits.
 constexpr std::uint64_t kFullBin = std::uint64_t{1} << 54;
@@ -55,12 +62,14 @@ void LinkEstimator::decay(Instant now) {
 }
 
 void LinkEstimator::on_delivery(Bytes bytes, Duration span, Instant now) {
-  if (span.count() <= 0 || bytes.is_zero()) return;
+  if (span.count() < 0 || bytes.is_zero()) return;
   pending_bytes_ += std::min(bytes, Bytes(kFullBin));
   pending_span_ += std::min(span, kLongSilence);
+  seen_.nanoseconds = added(seen_.nanoseconds, static_cast<std::uint64_t>(span.count()));
+  seen_.bytes = added(seen_.bytes, bytes.count());
   const Duration shortest = has_measured_ ? std::max(kShortestSpan, std::min(rtt_, kDecayStep)) : kFirstSpan;
   const Bytes largest = has_measured_ ? kLargestSample : kFirstSample;
-  if (pending_span_ < shortest && pending_bytes_ < largest) return;
+  if (pending_span_ < shortest && (pending_bytes_ < largest || pending_span_.count() == 0)) return;
   decay(now);
   Bin& bin = bins_[bin_of(rate_of(pending_bytes_, pending_span_))];
   bin.nanoseconds = added(bin.nanoseconds, static_cast<std::uint64_t>(pending_span_.count()));
@@ -69,6 +78,25 @@ void LinkEstimator::on_delivery(Bytes bytes, Duration span, Instant now) {
   pending_span_ = Duration(0);
   last_sample_ = now;
   has_measured_ = true;
+}
+
+void LinkEstimator::on_idle_delivery(Bytes bytes, Duration span, Instant now) {
+  const BitsPerSecond rate = rate_of(bytes, span);
+  if (rate.is_zero() || (rate < at_least_ && now - at_least_at_ < kIdleWindow)) return;
+  at_least_ = rate;
+  at_least_at_ = now;
+}
+
+bool LinkEstimator::is_solid() const {
+  return has_measured_ &&
+         (seen_.nanoseconds >= static_cast<std::uint64_t>(kSolidSpan.count()) || seen_.bytes >= kSolidBytes.count());
+}
+
+std::uint64_t LinkEstimator::doubt(Instant now) const {
+  if (!is_solid() || now - last_sample_ > kLongSilence) return 4;
+  const bool is_settled =
+      seen_.nanoseconds >= static_cast<std::uint64_t>(kSettledSpan.count()) || seen_.bytes >= kSettledBytes.count();
+  return is_settled ? 1 : 2;
 }
 
 void LinkEstimator::on_rtt(Duration rtt, Instant now) {
@@ -81,7 +109,7 @@ void LinkEstimator::on_rtt(Duration rtt, Instant now) {
 
 BitsPerSecond LinkEstimator::rate(PartsPerMillion quantile, Instant now) const {
   SLUICE_ASSERT(quantile.count() <= 1'000'000);
-  if (!has_measured_) return options_.nominal_rate;
+  if (!has_measured_) return at_least_.is_zero() ? options_.nominal_rate : at_least_;
   WideCount total = 0;
   for (const Bin& bin : bins_) total += bin.nanoseconds;
   const WideCount wanted = total * quantile.count() / 1'000'000U;

@@ -22,17 +22,27 @@ class LinkEstimator {
   explicit LinkEstimator(Options options);
 
   /// `bytes` took `span` on a link that had more waiting. Short samples are joined until they are long enough to mean
-  /// something. Spans of zero or less and empty deliveries are dropped.
+  /// something. Negative spans and empty deliveries are dropped.
   void on_delivery(Bytes bytes, Duration span, Instant now);
+  /// The same on a link that had been idle: the sender's own delay is in `span`, so the link is at least that fast.
+  /// Counts only until the link has been measured.
+  void on_idle_delivery(Bytes bytes, Duration span, Instant now);
   /// Keeps the smallest of recent round trips: queueing is not distance.
   void on_rtt(Duration rtt, Instant now);
 
-  /// The rate that the link was at or below for `quantile` of the recent backlogged time. Before any sample: the
-  /// nominal rate. After long silence: a quarter of nominal, or the last estimate where that is lower. Never zero.
+  /// The rate that the link was at or below for `quantile` of the recent backlogged time. Before any sample: the best
+  /// idle delivery of late, else the nominal rate. After long silence: a quarter of nominal, or the last estimate where
+  /// that is lower. Never zero.
   BitsPerSecond rate(PartsPerMillion quantile, Instant now) const;
   Duration rtt() const { return rtt_; }
+  bool has_rtt() const { return has_rtt_; }
   /// False until a sample long enough has been seen.
   bool has_measured() const { return has_measured_; }
+  /// Whether enough was seen to act on the rate where a mistake is dear: a few parts may all have passed in a bucket's
+  /// burst.
+  bool is_solid() const;
+  /// How many times faster than its upper quantile the link may yet turn out to be: 4, 2, 1 as more of it is seen.
+  std::uint64_t doubt(Instant now) const;
 
  private:
   /// Backlogged time and what was delivered in it, at rates of one bin: their ratio is the bin's exact mean rate.
@@ -53,6 +63,10 @@ class LinkEstimator {
   bool has_measured_ = false;
   Bytes pending_bytes_;
   Duration pending_span_{0};
+  /// Backlogged time and bytes of all samples; capped.
+  Bin seen_;
+  BitsPerSecond at_least_;
+  Instant at_least_at_;
   Duration rtt_;
   Instant rtt_at_;
   bool has_rtt_ = false;

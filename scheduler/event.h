@@ -14,8 +14,8 @@ namespace sluice::scheduler {
 
 /// kHandOver: units appear while the peer prefills. kReuse: the peer has them already.
 enum class Mode : std::uint8_t { kHandOver, kReuse };
-/// kHard: the request ends at its deadline, by recompute if need be. kSoft: a late delivery is still wanted while it
-/// is sooner than recompute.
+/// A late delivery goes on while it is sooner than recompute, whichever it is. kHard bounds that: without recompute the
+/// request ends at its deadline, with it at the latest when it is late by four recomputes.
 enum class DeadlineKind : std::uint8_t { kHard, kSoft };
 
 /// A prompt's KV is wanted. Must be the first event of a request.
@@ -72,6 +72,15 @@ struct LinkSample {
 struct RttSample {
   Duration rtt{0};
 };
+/// A worker spent `spent` on decoding `part` of a unit of `rows`, all stages below it included. What decode really
+/// costs here and now; the options' figures are only where it starts.
+struct DecodeSample {
+  Part part = Part::kBase;
+  Bytes rows;
+  Duration spent{0};
+  /// Decodes that wait or run besides it.
+  std::uint32_t waiting = 0;
+};
 /// The request is over for another reason (peer lost, cancelled, ended by the caller). No action follows for it.
 struct RequestClosed {
   RequestId request;
@@ -80,6 +89,6 @@ struct RequestClosed {
 struct Tick {};
 
 using Event = std::variant<RequestOpened, Accepted, Offered, PartArrived, PartFailed, Sealed, LinkSample, RttSample,
-                           RequestClosed, Tick>;
+                           DecodeSample, RequestClosed, Tick>;
 
 }  // namespace sluice::scheduler

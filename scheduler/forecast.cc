@@ -6,6 +6,9 @@ namespace sluice::scheduler {
 namespace {
 
 constexpr std::array<Way, 4> kWays = {Part::kBase, Part::kRaw, Part::kLossless, Part::kInt8};
+/// Production may yet go faster than its pace so far by this.
+constexpr std::int64_t kHopefulPart = 3;
+constexpr std::int64_t kHopefulWhole = 4;
 
 Duration saturated_sum(Duration left, Duration right) {
   return left > Duration::max() - right ? Duration::max() : left + right;
@@ -44,7 +47,7 @@ PartTotal expected(const Board& board, const RequestState& request, Part part) {
 /// Adds a part's total to the work; the last unit is an average one.
 void add(const Board& board, Part part, const PartTotal& total, Work& work) {
   if (total.count == 0) return;
-  const DecodeCosts& costs = board.options().decode;
+  const DecodeCosts& costs = board.decode();
   const Duration rows = time_to_send(total.rows, costs.rate[part]);
   const Duration hand_overs =
       costs.per_part * static_cast<std::int64_t>(std::min<std::uint64_t>(total.count, kMostUnits * 8));
@@ -118,13 +121,18 @@ std::optional<Work> target_by_whole(const Board& board, const RequestState& requ
   return work;
 }
 
-/// When the last unit will have been produced, by the pace so far.
-Instant produced(const RequestState& request, Instant now) {
-  const std::size_t offered = request.offered_units();
-  const std::size_t missing = request.missing_units();
-  if (missing == 0 || offered < 2) return now;
-  const Duration pace = (request.last_offer() - request.first_offer()) / static_cast<std::int64_t>(offered - 1);
-  return std::max(now, request.last_offer() + pace * static_cast<std::int64_t>(missing));
+/// When the last unit will have been produced, by the pace of chunks so far; a silence longer than the pace slows it.
+Instant produced(const RequestState& request, const Road& road) {
+  const auto begun = static_cast<std::int64_t>(request.chunks_begun());
+  if (request.missing_units() == 0 || begun == 0) return road.now;
+  const auto rest = static_cast<std::int64_t>(request.chunks_expected()) - begun;
+  const Duration pace = (request.last_offer() - request.accepted_at()) / begun;
+  Duration left = request.last_offer() + pace * rest - road.now;
+  if (road.now - request.last_offer() > pace) {
+    left = (road.now - request.accepted_at()) / (begun + 1) * std::max<std::int64_t>(rest - 1, 0);
+  }
+  if (road.is_hopeful) left = left / kHopefulWhole * kHopefulPart;
+  return road.now + std::max(left, Duration(0));
 }
 
 }  // namespace
@@ -160,15 +168,15 @@ Bytes floor_bytes(const Board& board, const RequestState& request) {
 }
 
 Instant forecast(const Board& board, const RequestState& request, const Work& work, const Road& road) {
-  const DecodeCosts& costs = board.options().decode;
+  const DecodeCosts& costs = board.decode();
   const Duration rtt = board.link().rtt();
-  const Bytes queued = board.in_flight().bytes() + road.ahead + work.wire;
+  const Bytes queued = board.in_flight().unsent(rtt, road.rate, road.now) + road.ahead + work.wire;
   // With something in flight already, the next grant's round trip hides behind it.
   const Instant first = board.in_flight().count() == 0 && !work.wire.is_zero() ? road.now + rtt : road.now;
   const Duration last = time_to_send(work.last_wire, road.rate);
   Instant wire_end = first + time_to_send(queued, road.rate);
   if (!work.wire.is_zero()) wire_end = std::max(wire_end, road.now + rtt + last);
-  if (request.opened().mode == Mode::kHandOver) wire_end = std::max(wire_end, produced(request, road.now) + rtt + last);
+  if (request.opened().mode == Mode::kHandOver) wire_end = std::max(wire_end, produced(request, road) + rtt + last);
   // Decode can begin with what is in flight; without it, with the first of what is to come.
   const bool is_idle = board.in_flight().count() == 0 && !work.wire.is_zero();
   const Instant decode_start = std::max(board.decode_free(), is_idle ? first + last : road.now);
@@ -178,21 +186,25 @@ Instant forecast(const Board& board, const RequestState& request, const Work& wo
 
 Instant earliest_floor(const Board& board, const RequestState& request, const Road& road) {
   const Duration rtt = board.link().rtt();
+  // Who waits for a peer waits as long again, for all one knows.
+  const Duration silence = request.parts_in_flight() > 0 ? Duration(0) : road.now - request.last_sign() - rtt * 2;
+  const Instant answered = road.now + std::max(silence, Duration(0));
   // A round trip until units are offered, another until the first is here.
-  if (!request.is_accepted()) return std::max(road.now, request.opened_at() + rtt) + rtt;
+  if (!request.is_accepted()) return std::max(answered, request.opened_at() + rtt) + rtt;
   Instant earliest = Instant::never();
   for (const Way way : kWays) {
     const auto work = floor_work(board, request, way);
     if (work) earliest = std::min(earliest, forecast(board, request, *work, road));
   }
-  return earliest;
+  const bool waits = request.missing_units() > 0 || !request.is_sealed();
+  return waits ? std::max(earliest, answered) : earliest;
 }
 
 Instant raw_baseline(const Board& board, const RequestState& request, Instant now) {
   const PartTotal& raw = request.offered_totals()[Part::kRaw];
   if (!request.is_all_offered() || raw.count == 0 || raw.rows != request.offered_rows()) return Instant::never();
   const BitsPerSecond rate = board.rate(now);
-  const DecodeCosts& costs = board.options().decode;
+  const DecodeCosts& costs = board.decode();
   Work work;
   add(board, Part::kRaw, raw, work);
   const Instant first = std::min(now, request.first_grant()) + board.link().rtt();

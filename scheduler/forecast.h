@@ -1,6 +1,6 @@
 // When would a request be there, if its rest came this way? Sums of bytes and decode work, and the time they take on a
 // link and a decode pool that run side by side. Used to choose a way and to give up early, never to promise.
-// Invariant: pure integers; what is not known is left out, so a forecast errs to the early side.
+// Invariant: pure integers; what is not known is left out, so a forecast errs to the early side; a hopeful one more so.
 #pragma once
 
 #include <optional>
@@ -35,6 +35,8 @@ struct Road {
   Bytes ahead;
   BitsPerSecond rate;
   Instant now;
+  /// The peer's production takes the time that its pace says, or less: what a delivery is given up by.
+  bool is_hopeful = false;
 };
 /// When the request can be published, at that rate.
 Instant forecast(const Board& board, const RequestState& request, const Work& work, const Road& road);

@@ -23,11 +23,12 @@ void InFlight::forget(const Entry& entry) {
 std::optional<Delivery> InFlight::arrive(UnitKey unit, Part part, Duration rtt, Instant now) {
   const auto entry = find(unit, part);
   if (entry == parts_.end()) return std::nullopt;
-  const Delivery delivery{entry->bytes, now - std::max(entry->granted + rtt, last_arrival_)};
+  const Instant earliest = entry->granted + rtt;
+  const Delivery delivery{entry->bytes, now - std::max(earliest, last_arrival_), earliest <= last_arrival_};
   forget(*entry);
   parts_.erase(entry);
   last_arrival_ = now;
-  if (delivery.span.count() <= 0) return std::nullopt;
+  if (delivery.span.count() < 0) return std::nullopt;
   return delivery;
 }
 
@@ -46,6 +47,20 @@ void InFlight::drop(RequestId request) {
     forget(entry);
     return true;
   });
+}
+
+Duration InFlight::longest_work(RequestId request) const {
+  Duration longest{0};
+  for (const Entry& entry : parts_) {
+    if (entry.unit.request == request) longest = std::max(longest, entry.work);
+  }
+  return longest;
+}
+
+Bytes InFlight::unsent(Duration rtt, BitsPerSecond rate, Instant now) const {
+  if (parts_.empty()) return Bytes(0);
+  const Instant begun = std::max(parts_.front().granted + rtt, last_arrival_);
+  return bytes_ - std::min(parts_.front().bytes, sent_within(now - begun, rate));
 }
 
 Instant InFlight::owed_since(Duration rtt) const {

@@ -15,6 +15,8 @@ namespace sluice::scheduler {
 struct Delivery {
   Bytes bytes;
   Duration span{0};
+  /// It was waiting behind another part; otherwise the link had been idle, and the sender's delay is in the span.
+  bool is_backlogged = false;
 };
 
 /// Threads: as its owner.
@@ -30,15 +32,19 @@ class InFlight {
   };
 
   void grant(const Entry& entry);
-  /// Takes the part out; the delivery sample if it was there and the span is positive.
+  /// Takes the part out; the delivery if it was there and the span is not negative.
   std::optional<Delivery> arrive(UnitKey unit, Part part, Duration rtt, Instant now);
   void fail(UnitKey unit, Part part, Instant now);
   /// Forgets all parts of a request that has ended.
   void drop(RequestId request);
 
   Bytes bytes() const { return bytes_; }
+  /// Of those, what the link still has to carry if it is that fast: the part it is at has partly come.
+  Bytes unsent(Duration rtt, BitsPerSecond rate, Instant now) const;
   /// Decode work that will follow from all of it.
   Duration work() const { return work_; }
+  /// The longest decode that any one part of the request would still need; zero when none is in flight.
+  Duration longest_work(RequestId request) const;
   std::size_t count() const { return parts_.size(); }
   /// Since when the link has owed us something without delivering; never() when nothing is in flight.
   Instant owed_since(Duration rtt) const;

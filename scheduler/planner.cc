@@ -9,8 +9,20 @@ namespace {
 constexpr Duration kShortestRecheck{2'000'000};
 constexpr Duration kLongestRecheck{100'000'000};
 constexpr std::int64_t kRechecksPerSlack = 16;
-/// A whole part is preferred over base-first only when it is done with this part of the time left to spare.
+/// What is not needed is granted only when it is forecast to be done with this part of the time till then to spare.
 constexpr std::int64_t kSpare = 8;
+/// Recompute is preferred only when it beats the delivery's hopeful end by this part of itself: recompute costs are
+/// measured on an idle engine, and a delivery that goes on is never thrown away for a tie.
+constexpr std::int64_t kReuseMargin = 32;
+constexpr std::int64_t kHandOverMargin = 4;
+/// A hard request that is late by so many recomputes ends, whatever is forecast.
+constexpr std::int64_t kLatestRecomputes = 4;
+/// Refinement ends when raw rows would be in place, less this part of the time since the request was opened.
+constexpr std::int64_t kRawMargin = 32;
+
+Duration saturated_times(Duration span, std::int64_t factor) {
+  return span > Duration::max() / factor ? Duration::max() : span * factor;
+}
 
 bool is_at_floor(const RequestState& request) { return request.is_all_offered() && request.below_floor_arrived() == 0; }
 
@@ -64,7 +76,7 @@ bool Planner::end_delivered(const RequestState& request, Instant now, Actions& o
     return true;
   }
   const Limit limit = refinement_limit(request, now);
-  if (board_.publishable(now) < limit.at) return false;
+  if (board_.publishable(now) + longest_decode(request) < limit.at) return false;
   board_.complete(request, limit.reason, inputs, out);
   return true;
 }
@@ -73,26 +85,32 @@ bool Planner::end_undeliverable(const RequestState& request, Bytes ahead, Instan
   if (is_at_floor(request)) return false;
   Inputs inputs = board_.inputs(request, now);
   if (request.is_sealed() && request.hopeless() > 0) {
-    board_.recompute(request, Reason::kPartLost, inputs, out);
-    return true;
-  }
-  const bool is_hard = request.opened().deadline_kind == DeadlineKind::kHard;
-  if (is_hard && now >= board_.last_call(request)) {
-    board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
+    board_.recompute(request, request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
     return true;
   }
   const Duration recompute = request.opened().recompute;
-  if (recompute == Duration::max()) return false;
-  const Road road{ahead, board_.hopeful_rate(now), now};
+  const bool can_recompute = recompute != Duration::max();
+  if (request.opened().deadline_kind == DeadlineKind::kHard) {
+    const Instant last_call = board_.last_call(request);
+    const Instant end = can_recompute ? last_call + saturated_times(recompute, kLatestRecomputes) : last_call;
+    if (now >= end) {
+      board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
+      return true;
+    }
+  }
+  if (!can_recompute) return false;
+  const Road road{ahead, board_.hopeful_rate(now), now, true};
   const Instant earliest = earliest_floor(board_, request, road);
   if (earliest == Instant::never()) return false;
+  // What computes for us already has a start that our own recompute has not: in a hand-over it must be clearly slower.
+  const bool is_computed = request.opened().mode == Mode::kHandOver && !request.is_all_offered();
+  const Instant recomputed = now + recompute + recompute / (is_computed ? kHandOverMargin : kReuseMargin);
+  if (earliest <= recomputed) return false;
   inputs.rate = road.rate;
   inputs.bytes = floor_bytes(board_, request);
   inputs.predicted = earliest - now;
-  const bool is_late = is_hard && earliest > board_.last_call(request) + board_.options().decode.per_request;
-  const bool is_slower = earliest > now + recompute;
-  if (!is_late && !is_slower) return false;
-  board_.recompute(request, is_slower ? Reason::kRecomputeSooner : Reason::kDeadlineInfeasible, inputs, out);
+  const bool is_late = earliest > board_.last_call(request) + board_.decode().per_request;
+  board_.recompute(request, is_late ? Reason::kDeadlineInfeasible : Reason::kRecomputeSooner, inputs, out);
   return true;
 }
 
@@ -130,17 +148,18 @@ Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, In
     choice.inputs.bytes = work.wire;
     choice.inputs.predicted = at - now;
   };
+  const Instant limit = time_limit(request).at;
   const auto raw = floor_work(board_, request, Part::kRaw);
   if (raw && !raw->wire.is_zero() && others_fit(request, raw->wire, now)) {
     const Instant raw_floor = forecast(board_, request, *raw, road);
-    if (raw_floor <= nested_floor) {
+    if (raw_floor <= nested_floor && raw_floor <= limit) {
       take(Part::kRaw, Reason::kBypassRaw, *raw, raw_floor);
       return choice;
     }
   }
   const auto staged = target_work(board_, request, Part::kBase);
   Instant best = staged ? forecast(board_, request, *staged, road) : Instant::never();
-  const Instant limit = time_limit(request).at;
+  const bool reaches = best <= limit && best != Instant::never();
   for (const Way way : kWholeParts) {
     const auto work = target_work(board_, request, way);
     if (!work || !others_fit(request, work->wire, now)) continue;
@@ -149,7 +168,24 @@ Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, In
     best = at;
     take(way, Reason::kFasterWhole, *work, at);
   }
+  if (choice.way == Part::kBase && !reaches) prefer_soonest_whole(request, road, choice);
   return choice;
+}
+
+void Planner::prefer_soonest_whole(const RequestState& request, const Road& road, Choice& choice) const {
+  const bool has_nested = floor_work(board_, request, Part::kBase).has_value();
+  Instant soonest = has_nested ? road.now + choice.inputs.predicted : Instant::never();
+  for (const Way way : kWholeParts) {
+    const auto work = floor_work(board_, request, way);
+    if (!work || work->wire.is_zero() || !others_fit(request, work->wire, road.now)) continue;
+    const Instant at = forecast(board_, request, *work, road);
+    if (at >= soonest) continue;
+    soonest = at;
+    choice.way = way;
+    choice.reason = way == Part::kRaw ? Reason::kBypassRaw : Reason::kFasterWhole;
+    choice.inputs.bytes = work->wire;
+    choice.inputs.predicted = at - road.now;
+  }
 }
 
 bool Planner::others_fit(const RequestState& request, Bytes extra, Instant now) const {
@@ -167,10 +203,13 @@ bool Planner::others_fit(const RequestState& request, Bytes extra, Instant now) 
   return true;
 }
 
+Duration Planner::longest_decode(const RequestState& request) const {
+  return board_.in_flight().longest_work(request.id()) / board_.decode().workers;
+}
+
 Planner::Limit Planner::time_limit(const RequestState& request) const {
-  Limit limit{request.opened().deadline == Instant::never()
-                  ? Instant::never()
-                  : board_.last_call(request) + board_.options().decode.per_request,
+  Limit limit{request.opened().deadline == Instant::never() ? Instant::never()
+                                                            : board_.last_call(request) + board_.decode().per_request,
               Reason::kDeadlineNear};
   // In a hand-over this node has other work, and its recompute would start from nothing: only the deadline counts.
   if (request.opened().mode == Mode::kReuse && request.opened().recompute != Duration::max()) {
@@ -184,7 +223,9 @@ Planner::Limit Planner::refinement_limit(const RequestState& request, Instant no
   const Limit limit = time_limit(request);
   if (board_.requests().size() > 1 || !board_.knows_link()) return limit;
   const Instant raw = raw_baseline(board_, request, now);
-  return raw < limit.at ? Limit{raw, Reason::kRawNear} : limit;
+  if (raw == Instant::never()) return limit;
+  const Instant before = raw + (request.opened_at() - raw) / kRawMargin;
+  return before < limit.at ? Limit{before, Reason::kRawNear} : limit;
 }
 
 std::optional<Planner::Refinement> Planner::steepest(std::size_t place, Instant now) const {
@@ -222,11 +263,12 @@ bool Planner::fits(const RequestState& request, const Refinement& refinement, co
   Work work;
   work.wire = refinement.bytes;
   work.last_wire = refinement.bytes;
-  work.decode = decode_time(board_.options().decode, refinement.part, request.units()[refinement.unit].raw);
+  work.decode = decode_time(board_.decode(), refinement.part, request.units()[refinement.unit].raw);
   work.last_decode = work.decode;
   Bytes ahead;
   for (const RequestState& other : board_.requests()) ahead += floor_bytes(board_, other);
-  return forecast(board_, request, work, Road{ahead, board_.rate(now), now}) <= limit.at;
+  const Instant at = forecast(board_, request, work, Road{ahead, board_.rate(now), now});
+  return at + (at - now) / kSpare <= limit.at;
 }
 
 bool Planner::grant_refinement(Instant now, Actions& out) {
@@ -272,7 +314,10 @@ void Planner::set_wake(Instant now) {
     }
     if (is_at_floor(request)) {
       const Instant limit = refinement_limit(request, now).at;
-      if (limit > now) next = std::min(next, limit);
+      if (limit != Instant::never()) {
+        const Instant last = limit + (-longest_decode(request) - board_.decode().per_request);
+        if (last > now) next = std::min(next, last);
+      }
     }
     wake_at_ = std::min(wake_at_, next);
   }

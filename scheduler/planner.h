@@ -1,6 +1,7 @@
 // Sluice's own policy. In this order: end what must end; bases (or the whole part that gets a request to its target
 // sooner) of all requests, earliest deadline first; then the refinement with the steepest gain of quality per byte;
-// stop at the target. A delivery that the deadline or plain recompute beats is given up as soon as that is known.
+// stop at the target. A delivery that cannot meet its deadline goes on by whichever way is soonest; it is given up only
+// when even its hopeful end comes later than recompute would, counted in full from now and with a margin.
 // Invariants: never slower than raw rows would be, as far as the link is known; bytes in flight are bounded; a request
 // in reuse never spends time on refinement beyond the moment recompute would have finished.
 #pragma once
@@ -53,6 +54,8 @@ class Planner final : public Policy {
   bool grant_refinement(Instant now, Actions& out);
 
   Choice choose_way(const RequestState& request, Bytes ahead, Instant now) const;
+  /// The whole part that brings the request to its floor before `choice` does, if there is one.
+  void prefer_soonest_whole(const RequestState& request, const Road& road, Choice& choice) const;
   bool others_fit(const RequestState& request, Bytes extra, Instant now) const;
   /// By the deadline and by recompute alone.
   Limit time_limit(const RequestState& request) const;
@@ -60,6 +63,8 @@ class Planner final : public Policy {
   Limit refinement_limit(const RequestState& request, Instant now) const;
   std::optional<Refinement> steepest(std::size_t place, Instant now) const;
   bool fits(const RequestState& request, const Refinement& refinement, const Limit& limit, Instant now) const;
+  /// What must be left before a limit, or a refinement that is about to arrive could not be decoded any more.
+  Duration longest_decode(const RequestState& request) const;
   void set_wake(Instant now);
 
   Board board_;

@@ -108,7 +108,7 @@ bool CacheGenPolicy::end_if_over(const RequestState& request, Instant now, Actio
   }
   const bool is_hard = request.opened().deadline_kind == DeadlineKind::kHard;
   if (request.is_sealed() && request.hopeless() > 0) {
-    board_.recompute(request, Reason::kPartLost, inputs, out);
+    board_.recompute(request, request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
   } else if (is_hard && now >= board_.last_call(request)) {
     board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
   } else {
@@ -171,14 +171,6 @@ bool CacheGenPolicy::choose_level(const RequestState& request, Stream& stream, I
   if (request.opened().recompute > stream.inputs.slack) return settle(levels.back());
   board_.recompute(request, Reason::kCacheGenText, stream.inputs, out);
   return true;
-}
-
-Instant CacheGenPolicy::wake_at() const {
-  Instant wake = Instant::never();
-  for (const RequestState& request : board_.requests()) {
-    if (request.opened().deadline_kind == DeadlineKind::kHard) wake = std::min(wake, board_.last_call(request));
-  }
-  return wake;
 }
 
 }  // namespace sluice::scheduler

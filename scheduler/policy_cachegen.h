@@ -19,7 +19,7 @@ class CacheGenPolicy final : public Policy {
   explicit CacheGenPolicy(const PolicyOptions& options) : board_(options) {}
 
   void on(const Event& event, Instant now, Actions& out) override;
-  Instant wake_at() const override;
+  Instant wake_at() const override { return board_.earliest_last_call(); }
   std::string_view name() const override { return "cachegen"; }
 
  private:

@@ -21,11 +21,13 @@ void FixedPolicy::on(const Event& event, Instant now, Actions& out) {
 bool FixedPolicy::end_if_over(const RequestState& request, Instant now, Actions& out) {
   std::size_t arrived = 0;
   bool is_lost = false;
+  bool is_missing = false;
   for (const UnitState& unit : request.units()) {
     const auto has = [&](PartState state) {
       return std::any_of(parts_.begin(), parts_.end(), [&](Part part) { return unit.states[part] == state; });
     };
-    is_lost = is_lost || has(PartState::kLost) || (request.is_sealed() && unit.is_offered() && has(PartState::kAbsent));
+    is_lost = is_lost || has(PartState::kLost);
+    is_missing = is_missing || (request.is_sealed() && unit.is_offered() && has(PartState::kAbsent));
     const bool is_here =
         std::all_of(parts_.begin(), parts_.end(), [&](Part part) { return unit.states[part] == PartState::kArrived; });
     if (is_here) ++arrived;
@@ -36,8 +38,8 @@ bool FixedPolicy::end_if_over(const RequestState& request, Instant now, Actions&
     return true;
   }
   const bool is_hard = request.opened().deadline_kind == DeadlineKind::kHard;
-  if (is_lost) {
-    board_.recompute(request, Reason::kPartLost, inputs, out);
+  if (is_lost || is_missing) {
+    board_.recompute(request, is_lost ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
   } else if (is_hard && now >= board_.last_call(request)) {
     board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
   } else {
@@ -60,14 +62,6 @@ bool FixedPolicy::grant_next(Instant now, Actions& out) {
     }
   }
   return false;
-}
-
-Instant FixedPolicy::wake_at() const {
-  Instant wake = Instant::never();
-  for (const RequestState& request : board_.requests()) {
-    if (request.opened().deadline_kind == DeadlineKind::kHard) wake = std::min(wake, board_.last_call(request));
-  }
-  return wake;
 }
 
 void RecomputePolicy::on(const Event& event, Instant now, Actions& out) {

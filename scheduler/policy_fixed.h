@@ -15,7 +15,7 @@ class FixedPolicy final : public Policy {
   FixedPolicy(std::string name, std::vector<Part> parts, const PolicyOptions& options);
 
   void on(const Event& event, Instant now, Actions& out) override;
-  Instant wake_at() const override;
+  Instant wake_at() const override { return board_.earliest_last_call(); }
   std::string_view name() const override { return name_; }
 
  private:

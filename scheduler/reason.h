@@ -28,6 +28,7 @@ enum class Reason : std::uint8_t {
   kPolicyRecomputes = 24,
   kCacheGenText = 25,
   kTooManyUnits = 26,
+  kPartNotOffered = 27,
 
   kTargetReached = 40,
   kNothingBetter = 41,

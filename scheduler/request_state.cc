@@ -90,7 +90,7 @@ PartsPerMillion arrived_quality(const UnitState& unit, const Levels& levels) {
 }
 
 RequestState::RequestState(const RequestOpened& opened, Instant now, const Levels& levels)
-    : opened_(opened), opened_at_(now), levels_(&levels) {}
+    : opened_(opened), opened_at_(now), levels_(&levels), last_sign_(now) {}
 
 UnitKey RequestState::key(std::size_t index) const {
   const auto place = static_cast<std::uint32_t>(index);
@@ -104,9 +104,11 @@ std::optional<std::size_t> RequestState::index_of(UnitKey unit) const {
   return index;
 }
 
-void RequestState::accept(const Accepted& accepted) {
+void RequestState::accept(const Accepted& accepted, Instant now) {
   if (is_accepted_) return;
   is_accepted_ = true;
+  accepted_at_ = now;
+  last_sign_ = now;
   groups_ = std::max<std::uint32_t>(1, accepted.groups);
   announced_rows_ = std::min(accepted.raw, Bytes(std::uint64_t{1} << 50));
   expected_ = static_cast<std::size_t>(accepted.chunks) * accepted.groups;
@@ -178,12 +180,12 @@ bool RequestState::offer(const Offered& offered, Instant now) {
     }
   });
   if (!has_changed) return false;
+  last_sign_ = now;
   untouched_cursor_ = std::min(untouched_cursor_, *index);
   needy_cursor_ = std::min(needy_cursor_, *index);
   if (!is_first) return true;
   ++offered_;
   offered_rows_ += offered.raw;
-  if (first_offer_ == Instant::never()) first_offer_ = now;
   last_offer_ = now;
   return true;
 }
@@ -198,10 +200,11 @@ void RequestState::grant(std::size_t index, Part part, Instant now) {
   first_grant_ = std::min(first_grant_, now);
 }
 
-bool RequestState::arrive(std::size_t index, Part part) {
+bool RequestState::arrive(std::size_t index, Part part, Instant now) {
   if (units_[index].states[part] != PartState::kInFlight) return false;
   change(index, [&](UnitState& unit) { unit.states[part] = PartState::kArrived; });
   --parts_in_flight_;
+  last_sign_ = now;
   return true;
 }
 
@@ -214,6 +217,13 @@ bool RequestState::fail(std::size_t index, Part part, std::uint32_t most_attempt
   untouched_cursor_ = std::min(untouched_cursor_, index);
   needy_cursor_ = std::min(needy_cursor_, index);
   return true;
+}
+
+bool RequestState::has_lost_part() const {
+  return std::any_of(units_.begin(), units_.end(), [](const UnitState& unit) {
+    return std::any_of(kAllParts.begin(), kAllParts.end(),
+                       [&](Part part) { return unit.states[part] == PartState::kLost; });
+  });
 }
 
 Bytes RequestState::missing_rows() const {

@@ -94,13 +94,13 @@ class RequestState {
   /// Place of a unit in units(); none when it is out of range.
   std::optional<std::size_t> index_of(UnitKey unit) const;
 
-  void accept(const Accepted& accepted);
+  void accept(const Accepted& accepted, Instant now);
   void seal(Units units);
   /// Returns false when nothing changed (out of range, too large, or nothing new).
   bool offer(const Offered& offered, Instant now);
   void grant(std::size_t index, Part part, Instant now);
   /// False when the part was not in flight.
-  bool arrive(std::size_t index, Part part);
+  bool arrive(std::size_t index, Part part, Instant now);
   bool fail(std::size_t index, Part part, std::uint32_t most_attempts);
 
   /// Not granted yet, of units below the floor.
@@ -118,6 +118,8 @@ class RequestState {
   std::size_t below_floor_arrived() const { return below_floor_arrived_; }
   /// Units that cannot reach the floor with what is offered so far.
   std::size_t hopeless() const { return hopeless_; }
+  /// Whether a part failed for good.
+  bool has_lost_part() const;
   std::size_t parts_in_flight() const { return parts_in_flight_; }
   /// Mean over offered units, weighted by rows.
   PartsPerMillion mean_arrived() const;
@@ -127,8 +129,13 @@ class RequestState {
   /// The next unit, in order, that is below the floor and has a part to grant; those without any stage first.
   std::optional<std::size_t> next_needy();
 
-  Instant first_offer() const { return first_offer_; }
   Instant last_offer() const { return last_offer_; }
+  /// When the request's last sign of life came: opened, accepted, an offer, an arrival.
+  Instant last_sign() const { return last_sign_; }
+  Instant accepted_at() const { return accepted_at_; }
+  /// Chunks of which at least one unit was offered, when units come in order; and all chunks there will be.
+  std::size_t chunks_begun() const { return (offered_ + groups_ - 1) / groups_; }
+  std::size_t chunks_expected() const { return (expected_ + groups_ - 1) / groups_; }
   /// Instant::never() before the first grant.
   Instant first_grant() const { return first_grant_; }
 
@@ -161,7 +168,8 @@ class RequestState {
   std::size_t parts_in_flight_ = 0;
   std::size_t untouched_cursor_ = 0;
   std::size_t needy_cursor_ = 0;
-  Instant first_offer_ = Instant::never();
+  Instant accepted_at_;
+  Instant last_sign_;
   Instant last_offer_;
   Instant first_grant_ = Instant::never();
 };

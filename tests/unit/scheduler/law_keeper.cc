@@ -61,7 +61,9 @@ void LawKeeper::after(const Actions& actions, Instant now) {
   }
   for (const auto& [id, request] : requests_) {
     if (!is_planner_ || request.opened.deadline_kind != DeadlineKind::kHard) continue;
-    if (now > request.opened.deadline) report("open beyond a hard deadline: request " + std::to_string(id.value()));
+    const Duration recompute = request.opened.recompute;
+    const Instant end = request.opened.deadline + (recompute == Duration::max() ? Duration(0) : recompute * 4);
+    if (now > end) report("open too long after a hard deadline: request " + std::to_string(id.value()));
   }
 }
 
