@@ -69,6 +69,8 @@ void add_config_command(CLI::App& app, Invocation& invocation);
 void add_doctor_command(CLI::App& app, Invocation& invocation);
 /// codec encode, decode, inspect.
 void add_codec_command(CLI::App& app, Invocation& invocation);
+/// codec calibrate; added by add_codec_command.
+void add_calibrate_command(CLI::App& codec, Invocation& invocation);
 /// status, links, drain, request: questions to a daemon.
 void add_ask_commands(CLI::App& app, Invocation& invocation);
 void add_demo_command(CLI::App& app, Invocation& invocation);

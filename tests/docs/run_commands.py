@@ -1,9 +1,10 @@
 """Runs the commands of the documents: every line of a ```sh run block, with `sluice` from the build; and checks the others' words.
 
-A block marked ```sh (without run) needs a model, a second terminal or root; of its commands only the first two words and the options
+A block marked ```sh (without run) needs a model, a second terminal or root; of its commands only the names and the options
 are checked, against `sluice COMMAND --help`. Usage: run_commands.py PATH_OF_SLUICE [DOCUMENT...]. Exit 1 names each line that failed.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -46,11 +47,13 @@ def check_words(command, program):
     words = shlex.split(command)
     if words[0] != "sluice":
         return None
-    shown = subprocess.run([program, words[1], "--help"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    names = list(itertools.takewhile(str.isalpha, words[1:]))  # a command, perhaps with its verb
+    shown = subprocess.run([program, *names, "--help"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    command = " ".join(["sluice", *names])
     if shown.returncode != 0:
-        return f"'sluice {words[1]}' is no command"
-    missing = [word for word in words[2:] if word.startswith("--") and word.split("=")[0] not in shown.stdout]
-    return f"'sluice {words[1]}' has no {', '.join(missing)}" if missing else None
+        return f"'{command}' is no command"
+    missing = [word for word in words if word.startswith("--") and word.split("=")[0] not in shown.stdout]
+    return f"'{command}' has no {', '.join(missing)}" if missing else None
 
 
 def main(arguments):
