@@ -4,6 +4,7 @@
 // that is missing: results are those of ref, on damaged streams too.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "kernels/avx2/kernels.h"
@@ -229,28 +230,28 @@ void decode_one(const RansDecodeRun& work) {
   }
 }
 
-// kStreams runs in turns over the groups that all of them have, then each alone.
-template <typename Search>
-void decode_together(const std::array<const RansDecodeRun*, kStreams>& work) {
+// Runs in turns over the groups that all of them have, then each alone. Indices are constants so that a stream's states
+// are variables of this function: in an array that is indexed they would be memory, stored and loaded in every group.
+template <typename Search, std::size_t... kIndex>
+void decode_together(const std::array<const RansDecodeRun*, kStreams>& work, std::index_sequence<kIndex...>) {
   std::array<Run<Search>, kStreams> runs{
-      Run<Search>(*work[0]->reader, Search(*work[0]->table), work[0]->symbols.data()),
-      Run<Search>(*work[1]->reader, Search(*work[1]->table), work[1]->symbols.data()),
-      Run<Search>(*work[2]->reader, Search(*work[2]->table), work[2]->symbols.data()),
-      Run<Search>(*work[3]->reader, Search(*work[3]->table), work[3]->symbols.data())};
-  std::size_t shared = work[0]->symbols.size();
-  for (const RansDecodeRun* run : work) shared = std::min(shared, run->symbols.size());
+      Run<Search>(*work[kIndex]->reader, Search(*work[kIndex]->table), work[kIndex]->symbols.data())...};
+  const std::size_t shared = std::min({work[kIndex]->symbols.size()...});
   std::array<std::size_t, kStreams> done{};
   for (std::size_t first = 0; first + kRansLanes <= shared; first += kRansLanes) {
-    for (std::size_t i = 0; i < kStreams; ++i) {
-      if (done[i] == first && runs[i].whole(first)) done[i] = first + kRansLanes;
-    }
+    const bool is_whole = ((done[kIndex] += runs[kIndex].whole(first) ? kRansLanes : 0, done[kIndex] > first) & ...);
+    if (!is_whole) break;
   }
-  for (std::size_t i = 0; i < kStreams; ++i) {
-    done[i] = finish(runs[i], done[i], work[i]->symbols.size());
-    if (done[i] < work[i]->symbols.size()) {
-      ref_kernels().rans_decode(*work[i]->reader, *work[i]->table, work[i]->symbols.subspan(done[i]));
-    }
-  }
+  const auto end = [](Run<Search>& run, const RansDecodeRun& of, std::size_t from) {
+    const std::size_t stop = finish(run, from, of.symbols.size());
+    if (stop < of.symbols.size()) ref_kernels().rans_decode(*of.reader, *of.table, of.symbols.subspan(stop));
+  };
+  (end(runs[kIndex], *work[kIndex], done[kIndex]), ...);
+}
+
+template <typename Search>
+void decode_together(const std::array<const RansDecodeRun*, kStreams>& work) {
+  decode_together<Search>(work, std::make_index_sequence<kStreams>());
 }
 
 void decode_any(const RansDecodeRun& run) {

@@ -2,6 +2,7 @@
 // digit, 16 bits by 8, with an estimate that is at most one too small. Streams take turns as in decoding.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "kernels/avx2/kernels.h"
@@ -214,19 +215,26 @@ void encode_one(const RansEncodeRun& work) {
   run.close();
 }
 
+// In turns, then each alone; indices are constants for the reason given in rans_decode.cc.
+template <typename Table, std::size_t... kIndex>
+void encode_together(const std::array<const RansEncodeRun*, kStreams>& work, std::index_sequence<kIndex...>) {
+  (encode_rest<Table>(*work[kIndex]), ...);
+  std::array<Run<Table>, kStreams> runs{
+      Run<Table>(*work[kIndex]->writer, Table(*work[kIndex]->table), work[kIndex]->symbols.data())...};
+  std::array<std::size_t, kStreams> groups{work[kIndex]->symbols.size() / kRansLanes...};
+  for (std::size_t shared = std::min({groups[kIndex]...}); shared > 0; --shared) {
+    (runs[kIndex].whole(--groups[kIndex] * kRansLanes), ...);
+  }
+  const auto end = [](Run<Table>& run, std::size_t left) {
+    while (left > 0) run.whole(--left * kRansLanes);
+    run.close();
+  };
+  (end(runs[kIndex], groups[kIndex]), ...);
+}
+
 template <typename Table>
 void encode_together(const std::array<const RansEncodeRun*, kStreams>& work) {
-  for (const RansEncodeRun* run : work) encode_rest<Table>(*run);
-  std::array<Run<Table>, kStreams> runs{Run<Table>(*work[0]->writer, Table(*work[0]->table), work[0]->symbols.data()),
-                                        Run<Table>(*work[1]->writer, Table(*work[1]->table), work[1]->symbols.data())};
-  std::array<std::size_t, kStreams> groups{work[0]->symbols.size() / kRansLanes, work[1]->symbols.size() / kRansLanes};
-  while (groups[0] != 0 && groups[1] != 0) {
-    for (std::size_t i = 0; i < kStreams; ++i) runs[i].whole(--groups[i] * kRansLanes);
-  }
-  for (std::size_t i = 0; i < kStreams; ++i) {
-    while (groups[i] != 0) runs[i].whole(--groups[i] * kRansLanes);
-    runs[i].close();
-  }
+  encode_together<Table>(work, std::make_index_sequence<kStreams>());
 }
 
 void encode_any(const RansEncodeRun& run) {

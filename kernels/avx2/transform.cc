@@ -6,7 +6,9 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "kernels/avx2/kernels.h"
@@ -17,7 +19,8 @@ namespace {
 constexpr std::size_t kEight = 8;
 constexpr std::size_t kTokens = 2 * kEight;
 constexpr std::size_t kRows = 6;
-constexpr std::size_t kInner = 256;  // 16 KiB of columns
+constexpr std::size_t kInner = 256;       // 16 KiB of columns: first-level cache
+constexpr std::size_t kMatrixRows = 192;  // 192 KiB of matrix: second-level cache
 
 struct Block {
   const float* matrix;  // first row and inner index of the block
@@ -28,39 +31,44 @@ struct Block {
   std::size_t out_stride;
 };
 
-template <std::size_t kHeight>
-void multiply(const Block& block) {
-  __m256 sums[kHeight][2];
-  for (std::size_t row = 0; row < kHeight; ++row) {
-    sums[row][0] = _mm256_loadu_ps(block.out + row * block.out_stride);
-    sums[row][1] = _mm256_loadu_ps(block.out + row * block.out_stride + kEight);
-  }
+// Sums of one row.
+struct Row {
+  __m256 low, high;
+};
+
+// Row numbers are constants: in an array that is indexed the sums would be memory, stored after every multiplication.
+template <std::size_t... kRow>
+void multiply(const Block& block, std::index_sequence<kRow...>) {
+  std::array<Row, sizeof...(kRow)> sums{Row{_mm256_loadu_ps(block.out + kRow * block.out_stride),
+                                            _mm256_loadu_ps(block.out + kRow * block.out_stride + kEight)}...};
+  const std::array<const float*, sizeof...(kRow)> rows{block.matrix + kRow * block.matrix_stride...};
   for (std::size_t c = 0; c < block.inner; ++c) {
     const __m256 low = _mm256_load_ps(block.columns + c * kTokens);
     const __m256 high = _mm256_load_ps(block.columns + c * kTokens + kEight);
-    for (std::size_t row = 0; row < kHeight; ++row) {
-      const __m256 factor = _mm256_broadcast_ss(block.matrix + row * block.matrix_stride + c);
-      sums[row][0] = _mm256_fmadd_ps(factor, low, sums[row][0]);
-      sums[row][1] = _mm256_fmadd_ps(factor, high, sums[row][1]);
-    }
+    const auto add = [&](Row& sum, const float* row) {
+      const __m256 factor = _mm256_broadcast_ss(row + c);
+      sum = {_mm256_fmadd_ps(factor, low, sum.low), _mm256_fmadd_ps(factor, high, sum.high)};
+    };
+    (add(sums[kRow], rows[kRow]), ...);
   }
-  for (std::size_t row = 0; row < kHeight; ++row) {
-    _mm256_storeu_ps(block.out + row * block.out_stride, sums[row][0]);
-    _mm256_storeu_ps(block.out + row * block.out_stride + kEight, sums[row][1]);
-  }
+  const auto put = [](const Row& sum, float* out) {
+    _mm256_storeu_ps(out, sum.low);
+    _mm256_storeu_ps(out + kEight, sum.high);
+  };
+  (put(sums[kRow], block.out + kRow * block.out_stride), ...);
 }
 
 void multiply_rows(Block block, std::size_t rows) {
   for (; rows >= kRows; rows -= kRows) {
-    multiply<kRows>(block);
+    multiply(block, std::make_index_sequence<kRows>());
     block.matrix += kRows * block.matrix_stride;
     block.out += kRows * block.out_stride;
   }
-  for (; rows > 0; --rows) {
-    multiply<1>(block);
-    block.matrix += block.matrix_stride;
-    block.out += block.out_stride;
-  }
+  if (rows == 5) return multiply(block, std::make_index_sequence<5>());
+  if (rows == 4) return multiply(block, std::make_index_sequence<4>());
+  if (rows == 3) return multiply(block, std::make_index_sequence<3>());
+  if (rows == 2) return multiply(block, std::make_index_sequence<2>());
+  if (rows == 1) multiply(block, std::make_index_sequence<1>());
 }
 
 // Fewer than kTokens tokens: their sums take a turn through a padded copy, kRows rows at a time.
@@ -83,29 +91,48 @@ void multiply_narrow(Block block, std::size_t rows, std::size_t tokens) {
   }
 }
 
+// Copies columns [first, first + inner) of kTokens tokens, or of fewer and zeros, side by side.
+struct Panel {
+  alignas(64) float columns[kInner * kTokens];
+
+  void fill(const float* in, std::size_t stride, std::size_t inner, std::size_t tokens) {
+    if (tokens < kTokens) std::memset(columns, 0, sizeof columns);
+    for (std::size_t c = 0; c < inner; ++c) {
+      tokens == kTokens ? std::memcpy(columns + c * kTokens, in + c * stride, kTokens * sizeof(float))
+                        : std::memcpy(columns + c * kTokens, in + c * stride, tokens * sizeof(float));
+    }
+  }
+};
+
+// Rows and inner indices of one block of the matrix.
+struct MatrixPart {
+  std::size_t row = 0, rows = 0;
+  std::size_t first = 0, inner = 0;
+};
+
 }  // namespace
 
 void transform(std::span<const float> matrix, std::span<const float> in, TransformExtent extent, std::span<float> out) {
   SLUICE_ASSERT(matrix.size() == extent.rows * extent.inner && in.size() == extent.inner * extent.tokens);
   SLUICE_ASSERT(out.size() == extent.rows * extent.tokens);
-  alignas(64) float columns[kInner * kTokens];
-  for (std::size_t first = 0; first < extent.inner; first += kInner) {
-    const std::size_t inner = std::min(kInner, extent.inner - first);
+  Panel panel;
+  const auto multiply_part = [&](const MatrixPart& part) {
     for (std::size_t token = 0; token < extent.tokens; token += kTokens) {
       const std::size_t tokens = std::min(kTokens, extent.tokens - token);
-      if (tokens < kTokens) std::memset(columns, 0, sizeof columns);
-      for (std::size_t c = 0; c < inner; ++c) {
-        const float* const from = in.data() + (first + c) * extent.tokens + token;
-        tokens == kTokens ? std::memcpy(columns + c * kTokens, from, kTokens * sizeof(float))
-                          : std::memcpy(columns + c * kTokens, from, tokens * sizeof(float));
-      }
-      const Block block{.matrix = matrix.data() + first,
+      panel.fill(in.data() + part.first * extent.tokens + token, extent.tokens, part.inner, tokens);
+      const Block block{.matrix = matrix.data() + part.row * extent.inner + part.first,
                         .matrix_stride = extent.inner,
-                        .columns = columns,
-                        .inner = inner,
-                        .out = out.data() + token,
+                        .columns = panel.columns,
+                        .inner = part.inner,
+                        .out = out.data() + part.row * extent.tokens + token,
                         .out_stride = extent.tokens};
-      tokens == kTokens ? multiply_rows(block, extent.rows) : multiply_narrow(block, extent.rows, tokens);
+      tokens == kTokens ? multiply_rows(block, part.rows) : multiply_narrow(block, part.rows, tokens);
+    }
+  };
+  for (std::size_t first = 0; first < extent.inner; first += kInner) {
+    const std::size_t inner = std::min(kInner, extent.inner - first);
+    for (std::size_t row = 0; row < extent.rows; row += kMatrixRows) {
+      multiply_part({row, std::min(kMatrixRows, extent.rows - row), first, inner});
     }
   }
 }
