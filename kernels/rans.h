@@ -16,25 +16,26 @@ inline constexpr std::uint32_t kRansSlots = 256;
 inline constexpr std::uint32_t kRansStart = 1U << 16U;
 inline constexpr std::size_t kRansMaxSymbols = 64;
 
-/// A distribution as byte tables, for decoders that search slots in registers instead of memory.
-/// A tree of depth d has its root at 1 and the children of i at 2i, 2i + 1; node i holds the start of a symbol less
-/// one, its top bit turned so that a signed comparison orders it; leaves are symbols in order. Padding is never
-/// exceeded.
+/// A distribution as byte tables, for coders that search in registers instead of memory. Entries are of the symbols
+/// from `first`, the lowest of frequency above 0, on. A tree of depth d has its root at 1 and the children of i at 2i,
+/// 2i + 1; node i holds the start of an entry less one, its top bit turned so that a signed comparison orders it;
+/// leaves are entries in order. Padding is never exceeded.
 struct RansSearch {
   static constexpr std::size_t kSmall = 16;
   static constexpr std::size_t kSmallDepth = 4;
   /// Trees of depths 2, 3 and 4: distributions of unlike size may be walked side by side at the depth of the deepest.
   std::array<std::array<std::uint8_t, kSmall>, kSmallDepth - 1> small_trees{};
-  std::array<std::uint8_t, kRansMaxSymbols> tree{};    ///< of depth 6
-  std::array<std::uint8_t, kRansMaxSymbols> before{};  ///< start - 1, top bit turned
+  std::array<std::uint8_t, kRansMaxSymbols / 2> middle_tree{};  ///< of depth 5
+  std::array<std::uint8_t, kRansMaxSymbols> tree{};             ///< of depth 6
+  std::array<std::uint8_t, kRansMaxSymbols> before{};           ///< start - 1, top bit turned
   std::array<std::uint8_t, kRansMaxSymbols> frequency{};
   std::array<std::uint8_t, kRansMaxSymbols> start{};
   std::array<std::uint8_t, kRansMaxSymbols> reciprocal_low{};  ///< of floor(2^16 / frequency), at most 2^16 - 1
   std::array<std::uint8_t, kRansMaxSymbols> reciprocal_high{};
-  std::uint8_t symbols = 0;  ///< up to the last of frequency above 0
-  std::uint8_t depth = 0;    ///< smallest tree that holds them: 2, 3, 4 or 6
-  bool is_constant = false;  ///< one symbol has all slots
-  bool is_usable = false;    ///< false when it is constant, or symbol 0 has frequency 0
+  std::uint8_t first = 0;
+  std::uint8_t entries = 0;  ///< up to the last of frequency above 0
+  std::uint8_t depth = 0;    ///< of the smallest tree that holds them, at least 2
+  bool is_constant = false;  ///< one symbol, `first`, has all slots; there is nothing to search
 };
 
 /// One static distribution, expanded for both directions.

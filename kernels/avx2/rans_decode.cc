@@ -28,7 +28,8 @@ class SmallSearch {
   explicit SmallSearch(const RansTable& table)
       : tree_(twice(table.search.small_trees[kDepth - 2].data())),
         frequency_(twice(table.search.frequency.data())),
-        start_(twice(table.search.start.data())) {}
+        start_(twice(table.search.start.data())),
+        lowest_(_mm256_set1_epi8(static_cast<char>(table.search.first))) {}
 
   Found operator()(__m256i slots, std::size_t /*first*/) const {
     const __m256i turned = _mm256_xor_si256(slots, _mm256_set1_epi8(-128));
@@ -37,36 +38,37 @@ class SmallSearch {
       const __m256i is_right = _mm256_cmpgt_epi8(turned, _mm256_shuffle_epi8(tree_, node));
       node = _mm256_sub_epi8(_mm256_add_epi8(node, node), is_right);
     }
-    const __m256i symbol = _mm256_and_si256(node, _mm256_set1_epi8((1 << kDepth) - 1));
-    return {symbol, _mm256_shuffle_epi8(frequency_, symbol),
-            _mm256_sub_epi8(slots, _mm256_shuffle_epi8(start_, symbol))};
+    const __m256i entry = _mm256_and_si256(node, _mm256_set1_epi8((1 << kDepth) - 1));
+    return {_mm256_add_epi8(entry, lowest_), _mm256_shuffle_epi8(frequency_, entry),
+            _mm256_sub_epi8(slots, _mm256_shuffle_epi8(start_, entry))};
   }
 
  private:
-  __m256i tree_, frequency_, start_;
+  __m256i tree_, frequency_, start_, lowest_;
 };
 
-// Walks the tree of depth 6: up to 64 symbols.
+// Walks the tree of depth 5 or 6, for up to 32 or 64 entries.
+template <unsigned kDepth>
 class LargeSearch {
  public:
   explicit LargeSearch(const RansTable& table) : search_(&table.search) {}
 
   Found operator()(__m256i slots, std::size_t /*first*/) const {
+    constexpr std::size_t kEntries = std::size_t{1} << kDepth;
     const __m256i turned = _mm256_xor_si256(slots, _mm256_set1_epi8(-128));
-    const std::uint8_t* const tree = search_->tree.data();
-    const __m256i top = twice(tree);
+    const std::uint8_t* const tree = kDepth == 5 ? search_->middle_tree.data() : search_->tree.data();
     __m256i node = _mm256_set1_epi8(1);
     const auto step = [&](__m256i pivot) {
       node = _mm256_sub_epi8(_mm256_add_epi8(node, node), _mm256_cmpgt_epi8(turned, pivot));
     };
-    for (unsigned level = 0; level < 4; ++level) step(_mm256_shuffle_epi8(top, node));
-    step(_mm256_shuffle_epi8(twice(tree + 16), node));
-    step(_mm256_blendv_epi8(_mm256_shuffle_epi8(twice(tree + 32), node), _mm256_shuffle_epi8(twice(tree + 48), node),
-                            _mm256_slli_epi16(node, 3)));
-    const __m256i symbol = _mm256_and_si256(node, _mm256_set1_epi8(63));
-    const Choice choice(symbol);
-    return {symbol, look_up(search_->frequency.data(), symbol, choice),
-            _mm256_sub_epi8(slots, look_up(search_->start.data(), symbol, choice))};
+    const __m256i top = twice(tree);
+    for (unsigned level = 0; level < RansSearch::kSmallDepth; ++level) step(_mm256_shuffle_epi8(top, node));
+    step(look_up<16>(tree + 16, node));
+    if constexpr (kDepth == 6) step(look_up<32>(tree + 32, node));
+    const __m256i entry = _mm256_and_si256(node, _mm256_set1_epi8(kEntries - 1));
+    return {_mm256_add_epi8(entry, _mm256_set1_epi8(static_cast<char>(search_->first))),
+            look_up<kEntries>(search_->frequency.data(), entry),
+            _mm256_sub_epi8(slots, look_up<kEntries>(search_->start.data(), entry))};
   }
 
  private:
@@ -96,7 +98,7 @@ class ContextSearch {
 
   static bool can_walk(std::span<const RansTable> tables) {
     return tables.size() <= kContexts && std::all_of(tables.begin(), tables.end(), [](const RansTable& table) {
-             return table.search.is_usable && table.search.symbols <= kSymbols;
+             return !table.search.is_constant && table.search.first == 0 && table.search.entries <= kSymbols;
            });
   }
 
@@ -254,20 +256,24 @@ void decode_together(const std::array<const RansDecodeRun*, kStreams>& work) {
   decode_together<Search>(work, std::make_index_sequence<kStreams>());
 }
 
+// Calls visit<Search>() with the search for trees of that depth.
+template <typename Visit>
+void with_search(unsigned depth, Visit visit) {
+  if (depth == 2) return visit.template operator()<SmallSearch<2>>();
+  if (depth == 3) return visit.template operator()<SmallSearch<3>>();
+  if (depth == 4) return visit.template operator()<SmallSearch<4>>();
+  if (depth == 5) return visit.template operator()<LargeSearch<5>>();
+  visit.template operator()<LargeSearch<6>>();
+}
+
 void decode_any(const RansDecodeRun& run) {
   const RansSearch& search = run.table->search;
+  if (!search.is_constant) return with_search(search.depth, [&]<typename Search>() { decode_one<Search>(run); });
   const std::array<std::uint32_t, kRansLanes>& states = run.reader->states;
   const bool in_range = std::all_of(states.begin(), states.end(), [](std::uint32_t x) { return x >= kRansStart; });
-  if (search.is_constant && in_range) {
-    // A symbol with all slots leaves every state as it is.
-    if (!run.symbols.empty()) std::memset(run.symbols.data(), search.symbols - 1, run.symbols.size());
-    return;
-  }
-  if (!search.is_usable) return ref_kernels().rans_decode(*run.reader, *run.table, run.symbols);
-  if (search.depth == 2) return decode_one<SmallSearch<2>>(run);
-  if (search.depth == 3) return decode_one<SmallSearch<3>>(run);
-  if (search.depth == 4) return decode_one<SmallSearch<4>>(run);
-  decode_one<LargeSearch>(run);
+  if (!in_range) return ref_kernels().rans_decode(*run.reader, *run.table, run.symbols);
+  // A symbol with all slots leaves every state as it is.
+  if (!run.symbols.empty()) std::memset(run.symbols.data(), search.first, run.symbols.size());
 }
 
 }  // namespace
@@ -281,17 +287,14 @@ void rans_decode_runs(std::span<const RansDecodeRun> runs) {
   std::size_t count = 0;
   unsigned depth = 0;
   for (const RansDecodeRun& run : runs) {
-    if (!run.table->search.is_usable) {
+    if (run.table->search.is_constant) {
       decode_any(run);
       continue;
     }
     waiting[count++] = &run;
     depth = std::max<unsigned>(depth, run.table->search.depth);
     if (count < kStreams) continue;
-    if (depth == 2) decode_together<SmallSearch<2>>(waiting);
-    if (depth == 3) decode_together<SmallSearch<3>>(waiting);
-    if (depth == 4) decode_together<SmallSearch<4>>(waiting);
-    if (depth == 6) decode_together<LargeSearch>(waiting);
+    with_search(depth, [&]<typename Search>() { decode_together<Search>(waiting); });
     count = depth = 0;
   }
   for (std::size_t i = 0; i < count; ++i) decode_any(*waiting[i]);

@@ -25,9 +25,10 @@ class SmallTable {
       : frequency_(twice(table.search.frequency.data())),
         start_(twice(table.search.start.data())),
         reciprocal_low_(twice(table.search.reciprocal_low.data())),
-        reciprocal_high_(twice(table.search.reciprocal_high.data())) {}
+        reciprocal_high_(twice(table.search.reciprocal_high.data())),
+        lowest_(_mm256_set1_epi8(static_cast<char>(table.search.first))) {}
 
-  Entries operator()(__m256i symbols, std::size_t /*first*/) const { return at(symbols); }
+  Entries operator()(__m256i symbols, std::size_t /*first*/) const { return at(_mm256_sub_epi8(symbols, lowest_)); }
 
  protected:
   SmallTable() = default;
@@ -35,17 +36,19 @@ class SmallTable {
     return {_mm256_shuffle_epi8(frequency_, entry), _mm256_shuffle_epi8(start_, entry),
             _mm256_shuffle_epi8(reciprocal_low_, entry), _mm256_shuffle_epi8(reciprocal_high_, entry)};
   }
-  __m256i frequency_, start_, reciprocal_low_, reciprocal_high_;
+  __m256i frequency_, start_, reciprocal_low_, reciprocal_high_, lowest_;
 };
 
+// Up to 32 or 64 entries.
+template <std::size_t kEntries>
 class LargeTable {
  public:
   explicit LargeTable(const RansTable& table) : search_(&table.search) {}
   Entries operator()(__m256i symbols, std::size_t /*first*/) const {
-    const Choice choice(symbols);
-    return {look_up(search_->frequency.data(), symbols, choice), look_up(search_->start.data(), symbols, choice),
-            look_up(search_->reciprocal_low.data(), symbols, choice),
-            look_up(search_->reciprocal_high.data(), symbols, choice)};
+    const __m256i entry = _mm256_sub_epi8(symbols, _mm256_set1_epi8(static_cast<char>(search_->first)));
+    return {look_up<kEntries>(search_->frequency.data(), entry), look_up<kEntries>(search_->start.data(), entry),
+            look_up<kEntries>(search_->reciprocal_low.data(), entry),
+            look_up<kEntries>(search_->reciprocal_high.data(), entry)};
   }
 
  private:
@@ -75,7 +78,7 @@ class ContextTable : private SmallTable {
 
   static bool can_hold(std::span<const RansTable> tables) {
     return tables.size() <= kContexts && std::all_of(tables.begin(), tables.end(), [](const RansTable& table) {
-             return !table.search.is_constant && table.search.symbols <= kSymbols;
+             return !table.search.is_constant && table.search.first == 0 && table.search.entries <= kSymbols;
            });
   }
 
@@ -237,12 +240,19 @@ void encode_together(const std::array<const RansEncodeRun*, kStreams>& work) {
   encode_together<Table>(work, std::make_index_sequence<kStreams>());
 }
 
+// Calls visit<Table>() with the table for that many entries.
+template <typename Visit>
+void with_table(std::size_t entries, Visit visit) {
+  if (entries <= RansSearch::kSmall) return visit.template operator()<SmallTable>();
+  if (entries <= 2 * RansSearch::kSmall) return visit.template operator()<LargeTable<2 * RansSearch::kSmall>>();
+  visit.template operator()<LargeTable<kRansMaxSymbols>>();
+}
+
 void encode_any(const RansEncodeRun& run) {
   check_room(*run.writer, run.symbols.size());
   const RansSearch& search = run.table->search;
   if (search.is_constant) return;  // all slots: no state changes
-  if (search.symbols <= RansSearch::kSmall) return encode_one<SmallTable>(run);
-  encode_one<LargeTable>(run);
+  with_table(search.entries, [&]<typename Table>() { encode_one<Table>(run); });
 }
 
 }  // namespace
@@ -254,19 +264,15 @@ void rans_encode(RansWriter& writer, const RansTable& table, std::span<const std
 void rans_encode_runs(std::span<const RansEncodeRun> runs) {
   std::array<const RansEncodeRun*, kStreams> waiting;
   std::size_t count = 0;
+  std::size_t entries = 0;
   for (const RansEncodeRun& run : runs) {
-    if (run.table->search.is_constant) {
-      encode_any(run);
-      continue;
-    }
     check_room(*run.writer, run.symbols.size());
+    if (run.table->search.is_constant) continue;
     waiting[count++] = &run;
+    entries = std::max<std::size_t>(entries, run.table->search.entries);
     if (count < kStreams) continue;
-    const bool is_small = std::all_of(waiting.begin(), waiting.end(), [](const RansEncodeRun* each) {
-      return each->table->search.symbols <= RansSearch::kSmall;
-    });
-    is_small ? encode_together<SmallTable>(waiting) : encode_together<LargeTable>(waiting);
-    count = 0;
+    with_table(entries, [&]<typename Table>() { encode_together<Table>(waiting); });
+    count = entries = 0;
   }
   for (std::size_t i = 0; i < count; ++i) encode_any(*waiting[i]);
 }

@@ -147,16 +147,16 @@ inline void gather_words(const Pair& words, std::uint32_t mask, const QuarterOff
   store_half(first + offsets.at[1] - 16, _mm256_castsi256_si128(a));
 }
 
-/// 64 bytes indexed by bytes below 64; `choice` holds their bits 4 and 5 as sign bits.
-struct Choice {
-  __m256i bit4, bit5;
-  explicit Choice(__m256i index) : bit4(_mm256_slli_epi16(index, 3)), bit5(_mm256_slli_epi16(index, 2)) {}
-};
-inline __m256i look_up(const std::uint8_t* table, __m256i index, const Choice& choice) {
-  const __m256i t0 = _mm256_shuffle_epi8(twice(table), index), t1 = _mm256_shuffle_epi8(twice(table + 16), index);
-  const __m256i t2 = _mm256_shuffle_epi8(twice(table + 32), index), t3 = _mm256_shuffle_epi8(twice(table + 48), index);
-  return _mm256_blendv_epi8(_mm256_blendv_epi8(t0, t1, choice.bit4), _mm256_blendv_epi8(t2, t3, choice.bit4),
-                            choice.bit5);
+/// kBytes (16, 32 or 64) bytes indexed by bytes below kBytes, 32 of them at once.
+template <std::size_t kBytes>
+inline __m256i look_up(const std::uint8_t* table, __m256i index) {
+  if constexpr (kBytes == 16) {
+    return _mm256_shuffle_epi8(twice(table), index);
+  } else {
+    // The index bit that tells the halves apart, moved to the sign.
+    const __m256i upper = _mm256_slli_epi16(index, kBytes == 32 ? 3 : 2);
+    return _mm256_blendv_epi8(look_up<kBytes / 2>(table, index), look_up<kBytes / 2>(table + kBytes / 2, index), upper);
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "kernels/rans.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/assert.h"
@@ -21,26 +22,29 @@ void fill_tree(std::span<const std::uint8_t> before, std::span<std::uint8_t> tre
 void fill_search(std::span<const std::uint16_t> frequencies, RansSearch& search) {
   constexpr std::uint8_t kNever = 0x7F;
   search.before.fill(kNever);
+  std::size_t first = 0;
+  while (frequencies[first] == 0) ++first;
+  search.first = static_cast<std::uint8_t>(first);
+  search.is_constant = frequencies[first] == kRansSlots;
   std::uint32_t start = 0;
-  for (std::size_t symbol = 0; symbol < frequencies.size(); ++symbol) {
-    const std::uint32_t frequency = frequencies[symbol];
-    search.before[symbol] = static_cast<std::uint8_t>((start - 1) ^ 0x80U);
-    search.frequency[symbol] = static_cast<std::uint8_t>(frequency);
-    search.start[symbol] = static_cast<std::uint8_t>(start);
+  for (std::size_t entry = 0; first + entry < frequencies.size(); ++entry) {
+    const std::uint32_t frequency = frequencies[first + entry];
+    search.before[entry] = static_cast<std::uint8_t>((start - 1) ^ 0x80U);
+    search.frequency[entry] = static_cast<std::uint8_t>(frequency);
+    search.start[entry] = static_cast<std::uint8_t>(start);
     if (frequency == 0) continue;
     const std::uint32_t reciprocal = std::min((1U << 16U) / frequency, 0xFFFFU);
-    search.reciprocal_low[symbol] = static_cast<std::uint8_t>(reciprocal);
-    search.reciprocal_high[symbol] = static_cast<std::uint8_t>(reciprocal >> 8U);
-    search.symbols = static_cast<std::uint8_t>(symbol + 1);
-    search.is_constant = frequency == kRansSlots;
+    search.reciprocal_low[entry] = static_cast<std::uint8_t>(reciprocal);
+    search.reciprocal_high[entry] = static_cast<std::uint8_t>(reciprocal >> 8U);
+    search.entries = static_cast<std::uint8_t>(entry + 1);
     start += frequency;
   }
   for (std::size_t depth = 2; depth <= RansSearch::kSmallDepth; ++depth) {
     fill_tree(search.before, std::span(search.small_trees[depth - 2]).first(std::size_t{1} << depth));
   }
+  fill_tree(search.before, search.middle_tree);
   fill_tree(search.before, search.tree);
-  search.depth = search.symbols <= 4 ? 2 : search.symbols <= 8 ? 3 : search.symbols <= RansSearch::kSmall ? 4 : 6;
-  search.is_usable = !search.is_constant && frequencies[0] != 0;
+  search.depth = static_cast<std::uint8_t>(std::max(2U, std::bit_width(search.entries - 1U)));
 }
 
 }  // namespace

@@ -2,10 +2,13 @@
 // rows. Figures are bytes of raw KV per second on one core. Run: build/tests/bench/bench_codec
 #include <benchmark/benchmark.h>
 
+#include <chrono>
+#include <string>
 #include <vector>
 
 #include "codec/decoder.h"
 #include "codec/encoder.h"
+#include "tests/bench/timed_table.h"
 #include "tests/unit/codec/paged_unit.h"
 
 namespace sluice::codec {
@@ -21,10 +24,13 @@ struct Fixture {
   UnitContext context{.rope = {.style = kernels::RopeStyle::kPairs, .dims = 64, .base = 100000.0},
                       .first_position = TokenIndex(256),
                       .request_tokens = Tokens(4096)};
-  Encoder encoder = *Encoder::open(kernels::available_kernels().front(), {});
-  Decoder decoder = *Decoder::open(kernels::available_kernels().front());
+  const kernels::KernelTable& table;
+  Encoder encoder = *Encoder::open(table, {});
+  Decoder decoder = *Decoder::open(table);
   std::vector<std::byte> out = std::vector<std::byte>(Encoder::max_nested_size(kShape).count());
-  Fixture() { fill_like_cache(unit, 1); }
+  explicit Fixture(const kernels::KernelTable& kernels = kernels::available_kernels().front()) : table(kernels) {
+    fill_like_cache(unit, 1);
+  }
 
   Result<Bytes> encode(Part part) {
     switch (part) {
@@ -93,6 +99,49 @@ void decode_stages(benchmark::State& state) {
   count(state, size);
 }
 
+// Nanoseconds a value in each kernel, and in all of it.
+void count_kernels(benchmark::State& state, kernels::KernelTable& table, std::chrono::steady_clock::time_point start) {
+  const double values = static_cast<double>(state.iterations() * (kShape.raw_bytes().count() / 2));
+  const auto share = [&](bench::Ticks spent) {
+    return std::chrono::duration<double, std::nano>(spent).count() / values;
+  };
+  state.counters["all"] = share(std::chrono::steady_clock::now() - start);
+  bench::for_each_kernel(table, [&](std::string_view name, auto timed, auto&) {
+    if (share(timed.spent) > 0) state.counters[std::string(name)] = share(timed.spent);
+  });
+}
+
+void stages_of_encode(benchmark::State& state, Part part) {
+  kernels::KernelTable table = bench::timed_kernels();
+  Fixture fixture(table);
+  const auto start = std::chrono::steady_clock::now();
+  for (auto _ : state) benchmark::DoNotOptimize(fixture.encode(part));
+  count_kernels(state, table, start);
+}
+
+void stages_of_decode(benchmark::State& state, Part part) {
+  kernels::KernelTable table = bench::timed_kernels();
+  Fixture fixture(table);
+  Bytes size = *fixture.encode(part);
+  if (part == Part::kBase) {
+    size = fixture.encoder.encode(fixture.unit.view(), fixture.context, fixture.out)->parts[0].size;
+  }
+  const std::span<const std::byte> frame = std::span<const std::byte>(fixture.out).first(size.count());
+  bench::for_each_kernel(table, [](std::string_view, auto timed, auto&) { timed.spent = {}; });
+  const auto start = std::chrono::steady_clock::now();
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        fixture.decoder.decode({&frame, 1}, kShape, fixture.context, fixture.target.writable()).has_value());
+  }
+  count_kernels(state, table, start);
+}
+
+BENCHMARK_CAPTURE(stages_of_encode, nested, Part::kBase);
+BENCHMARK_CAPTURE(stages_of_decode, base, Part::kBase);
+BENCHMARK_CAPTURE(stages_of_encode, lossless, Part::kLossless);
+BENCHMARK_CAPTURE(stages_of_decode, lossless, Part::kLossless);
+BENCHMARK_CAPTURE(stages_of_encode, int8, Part::kInt8);
+BENCHMARK_CAPTURE(stages_of_decode, int8, Part::kInt8);
 BENCHMARK(copy_rows);
 BENCHMARK_CAPTURE(encode_part, raw, Part::kRaw);
 BENCHMARK_CAPTURE(encode_part, lossless, Part::kLossless);

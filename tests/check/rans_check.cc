@@ -103,6 +103,29 @@ TEST_P(Rans, EverySymbolOfEveryFrequencyAloneAndAmongOthersIsThatOfRef) {
   }
 }
 
+TEST_P(Rans, SymbolsOfFrequencyZeroMayStandAnywhere) {
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::uint16_t> frequencies = frequencies_of(2 + random_() % 63, static_cast<double>(round % 4) / 4);
+    const std::size_t kept = random_() % frequencies.size();
+    for (std::size_t i = 0; i < frequencies.size(); ++i) {
+      if (i == kept || random_() % 3 != 0) continue;
+      frequencies[kept] = static_cast<std::uint16_t>(frequencies[kept] + frequencies[i]);
+      frequencies[i] = 0;
+    }
+    const RansTable rans = table_of(frequencies);
+    const Symbols symbols = draw(random_, frequencies, 500);
+    Symbols back(symbols.size());
+    Stream got(symbols.size(), 0), wanted(symbols.size(), 0);
+    table().rans_encode(got.writer, rans, symbols);
+    ref().rans_encode(wanted.writer, rans, symbols);
+    expect_same(got, wanted);
+    RansReader reader = got.reader();
+    table().rans_decode(reader, rans, back);
+    ASSERT_EQ(back, symbols);
+    ASSERT_TRUE(is_finished(reader));
+  }
+}
+
 TEST_P(Rans, ManyRunsOfOneStreamWithMixedTablesAreThoseOfRef) {
   std::vector<RansTable> tables;
   std::vector<Symbols> runs;
