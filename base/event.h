@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/identity.h"
+#include "base/peer_name.h"
 #include "base/quantity.h"
 
 namespace sluice {
@@ -16,11 +17,14 @@ namespace sluice {
 enum class Side : std::uint8_t { kSend, kReceive };
 enum class Step : std::uint8_t { kQueue, kGather, kEncode, kWire, kVerify, kDecode, kInject, kPrefill };
 
-/// A session with a peer was established; `transport` names what carries its units and `reason` why.
+/// A session with a peer was established: `transport` names what carries its units, `reason` why, `wanted` what this
+/// node was told to prefer, and `name` is what the peer calls itself.
 struct SessionUp {
   PeerId peer;
   std::string_view transport;
   std::string_view reason;
+  std::string_view wanted;
+  PeerName name;
 };
 struct SessionDown {
   PeerId peer;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "integration/address.h"
+#include "scheduler/policy.h"
 
 namespace sluice::integration {
 namespace {
@@ -20,20 +21,6 @@ void check_listener(std::string_view key, const std::string& text, bool insecure
   } else if (!insecure && !is_loopback(*address)) {
     wrong.push_back(std::string(key) + " is '" + text +
                     "', which others can reach without security; use 127.0.0.1, or set listen.allow_insecure=true");
-  }
-}
-
-bool is_policy(std::string_view policy) {
-  constexpr std::array<std::string_view, 6> kPlain = {"sluice", "cachegen", "raw", "lossless", "int8", "recompute"};
-  if (std::find(kPlain.begin(), kPlain.end(), policy) != kPlain.end()) return true;
-  constexpr std::array<std::string_view, 6> kParts = {"base", "r1", "r2", "raw", "lossless", "int8"};
-  if (!policy.starts_with("fixed:")) return false;
-  policy.remove_prefix(6);
-  while (true) {
-    const std::size_t plus = policy.find('+');
-    if (std::find(kParts.begin(), kParts.end(), policy.substr(0, plus)) == kParts.end()) return false;
-    if (plus == std::string_view::npos) return true;
-    policy.remove_prefix(plus + 1);
   }
 }
 
@@ -81,7 +68,7 @@ std::vector<std::string> check_config_rules(const Config& config) {
   check_peers(config, wrong);
   if (config.codec_parts.empty())
     wrong.emplace_back("codec.parts is empty; name at least one of raw, lossless, int8, nested");
-  if (!is_policy(config.planner_policy)) {
+  if (!scheduler::make_policy(config.planner_policy, {})) {
     wrong.push_back("planner.policy is '" + config.planner_policy +
                     "'; use sluice, cachegen, raw, lossless, int8, recompute or fixed:<part>[+<part>]");
   }

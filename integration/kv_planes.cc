@@ -54,6 +54,8 @@ std::byte* KvPlanes::v_start(LayerIndex layer) const {
 
 std::span<const std::byte> KvPlanes::k_layer(LayerIndex layer) const { return {k_start(layer), layer_bytes(shape_)}; }
 std::span<const std::byte> KvPlanes::v_layer(LayerIndex layer) const { return {v_start(layer), layer_bytes(shape_)}; }
+std::span<const std::byte> KvPlanes::k() const { return {k_start(LayerIndex(0)), shape_.side_bytes().count()}; }
+std::span<const std::byte> KvPlanes::v() const { return {v_start(LayerIndex(0)), shape_.side_bytes().count()}; }
 std::span<std::byte> KvPlanes::mutable_k_layer(LayerIndex layer) { return {k_start(layer), layer_bytes(shape_)}; }
 std::span<std::byte> KvPlanes::mutable_v_layer(LayerIndex layer) { return {v_start(layer), layer_bytes(shape_)}; }
 

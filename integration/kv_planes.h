@@ -81,6 +81,9 @@ class KvPlanes {
   /// The rows of all tokens of one layer, contiguous: [tokens][kv_heads][head_dim].  Precondition: layer is inside.
   std::span<const std::byte> k_layer(LayerIndex layer) const;
   std::span<const std::byte> v_layer(LayerIndex layer) const;
+  /// All of K, of V: [layers][tokens][kv_heads][head_dim].
+  std::span<const std::byte> k() const;
+  std::span<const std::byte> v() const;
   std::span<std::byte> mutable_k_layer(LayerIndex layer);
   std::span<std::byte> mutable_v_layer(LayerIndex layer);
 

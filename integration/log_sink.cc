@@ -23,8 +23,8 @@ struct Writer {
     return {};
   }
   std::string operator()(const SessionUp& event) const {
-    return "session up peer " + std::to_string(event.peer.value()) + " transport " + std::string(event.transport) +
-           " reason " + std::string(event.reason);
+    return "session up peer " + std::to_string(event.peer.value()) + " name " + std::string(event.name.view()) +
+           " transport " + std::string(event.transport) + " reason " + std::string(event.reason);
   }
   std::string operator()(const SessionDown& event) const {
     return "session down peer " + std::to_string(event.peer.value()) + " cause " + cause(event.error);

@@ -32,8 +32,9 @@ ContentHash hash_of(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-/// A prompt that a peer was asked to take.
+/// A prompt that a peer was asked to take. The same prompt can be on offer to several.
 struct Node::Announced {
+  PrefixKey key;
   std::function<void(Error)> done;
   transport::asio::steady_timer timer;
 };
@@ -119,6 +120,8 @@ Result<void> Node::start() {
                                        parts_.clock, parts_.events, static_cast<transport::SessionHandler&>(*this)};
   SLUICE_ASSIGN(endpoint_, transport::Endpoint::open(parts, options_.endpoint, identity()));
   peers_.resize(options_.peers.size(), nullptr);
+  waiting_.resize(options_.peers.size());
+  refusals_.resize(options_.peers.size(), Error{ErrorCode::kUnreachable, 0, "no such peer is connected"});
   for (std::size_t peer = 0; peer < options_.peers.size(); ++peer) {
     retries_.push_back(std::make_unique<transport::asio::steady_timer>(parts_.loop));
     keep_connected(peer);
@@ -128,11 +131,15 @@ Result<void> Node::start() {
 
 void Node::keep_connected(std::size_t peer) {
   endpoint_->connect(options_.peers[peer], [this, peer](Result<transport::Session*> connected) {
+    std::vector<UseSession> waiting;
+    waiting.swap(waiting_[peer]);
+    for (const UseSession& use : waiting) use(connected);
     if (closing_) return;
     if (connected) {
       peers_[peer] = *connected;
       return;
     }
+    refusals_[peer] = connected.error();
     retries_[peer]->expires_after(kReconnectAfter);
     retries_[peer]->async_wait([this, peer](const boost::system::error_code& cancelled) {
       if (!cancelled && !closing_) keep_connected(peer);
@@ -160,14 +167,17 @@ void Node::async_close(std::function<void()> done) {
   });
 }
 
-transport::Session* Node::find_session(const std::string& peer) const {
+Result<transport::Session*> Node::find_session(const std::string& peer) const {
+  Error refusal{ErrorCode::kUnreachable, 0, "no such peer is connected"};
   for (std::size_t place = 0; place < peers_.size(); ++place) {
-    if (peers_[place] != nullptr && (peer.empty() || peer == options_.peers[place])) return peers_[place];
+    if (!peer.empty() && peer != options_.peers[place]) continue;
+    if (peers_[place] != nullptr) return peers_[place];
+    refusal = refusals_[place];
   }
   for (transport::Session* session : sessions_) {
     if (peer.empty() || peer == session->remote().identity.name) return session;
   }
-  return nullptr;
+  return refusal;
 }
 
 void Node::run_request(const json& body, Answer answer) {
@@ -227,9 +237,12 @@ json Node::links() const {
   return links;
 }
 
-void Node::with_session(const std::string& address, std::function<void(Result<transport::Session*>)> use) {
-  if (transport::Session* session = find_session(address); session != nullptr && !address.empty()) return use(session);
-  endpoint_->connect(address, std::move(use));
+void Node::with_session(const std::string& address, UseSession use) {
+  if (const auto session = find_session(address); session && !address.empty()) return use(*session);
+  const auto place = std::find(options_.peers.begin(), options_.peers.end(), address);
+  if (place == options_.peers.end()) return endpoint_->connect(address, std::move(use));
+  waiting_[static_cast<std::size_t>(place - options_.peers.begin())].push_back(
+      std::move(use));  // one session is enough
 }
 
 void Node::announce(const std::string& address, const PrefixKey& key, Duration deadline,
@@ -238,23 +251,29 @@ void Node::announce(const std::string& address, const PrefixKey& key, Duration d
   if (stored == nullptr) return done(Error{ErrorCode::kNotFound, 0, "store"});
   with_session(address, [this, key, deadline, stored, done = std::move(done)](Result<transport::Session*> session) {
     if (!session) return done(session.error());
-    auto asked = std::make_shared<Announced>(Announced{done, transport::asio::steady_timer(parts_.loop)});
+    auto asked = std::make_shared<Announced>(Announced{key, done, transport::asio::steady_timer(parts_.loop)});
     asked->timer.expires_after(deadline);
-    asked->timer.async_wait([this, key, waiting = std::weak_ptr(asked)](const boost::system::error_code& cancelled) {
-      if (cancelled || waiting.expired()) return;
-      on_sent(key, Error{ErrorCode::kDeadlineMissed, 0, "announce"});
+    asked->timer.async_wait([this, waiting = std::weak_ptr(asked)](const boost::system::error_code& cancelled) {
+      const auto late = waiting.lock();
+      if (!cancelled && late != nullptr) end_announce(late.get(), Error{ErrorCode::kDeadlineMissed, 0, "announce"});
     });
-    announced_.emplace(key, std::move(asked));
+    announced_.emplace(key, asked);
     const Result<void> sent = (*session)->announce({decode_->next_request(), key, deadline, stored->tokens});
-    if (!sent) on_sent(key, sent.error());
+    if (!sent) end_announce(asked.get(), sent.error());
   });
 }
 
 void Node::on_sent(const PrefixKey& key, Error error) {
-  const auto waiting = announced_.find(key);
-  if (waiting == announced_.end()) return;
-  const auto done = std::move(waiting->second->done);
-  announced_.erase(waiting);
+  const auto oldest = announced_.find(key);
+  if (oldest != announced_.end()) end_announce(oldest->second.get(), error);
+}
+
+void Node::end_announce(const Announced* announced, Error error) {
+  const auto [first, last] = announced_.equal_range(announced->key);
+  const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second.get() == announced; });
+  if (found == last) return;
+  const auto done = std::move(found->second->done);
+  announced_.erase(found);
   context_->post([done, error] { done(error); });
 }
 
@@ -311,7 +330,7 @@ void Node::on_announce(transport::Session& session, const transport::Announce& a
   spec.prefix = announce.prefix;
   spec.tokens = announce.tokens;
   spec.mode = transport::OpenMode::kReuse;
-  spec.policy = options_.policy;
+  spec.policy = "everything";  // it is kept for links and deadlines that are not known yet
   spec.hard_limit = announce.remaining;
   spec.deadline = parts_.clock.now() + announce.remaining;
   spec.quality_floor = options_.quality_floor;

@@ -85,6 +85,7 @@ class Node final : private transport::SessionHandler {
 
  private:
   struct Announced;
+  using UseSession = std::function<void(Result<transport::Session*>)>;
   Node(const NodeOptions& options, const NodeParts& parts, UnitCoder coder);
   Result<void> start();
   Result<void> open_fabrics();
@@ -92,9 +93,14 @@ class Node final : private transport::SessionHandler {
   scheduler::PolicyOptions policy_options();
   Duration measure_prefill();
   void keep_connected(std::size_t peer);
-  transport::Session* find_session(const std::string& peer) const;
-  void with_session(const std::string& address, std::function<void(Result<transport::Session*>)> use);
+  /// `peer` is an address of the configuration or a name; empty = any.
+  /// Errors: kUnreachable, or what the last try to connect to a configured peer ended with.
+  Result<transport::Session*> find_session(const std::string& peer) const;
+  /// Connects where nothing is connected yet; `use` is called once, now or later.
+  void with_session(const std::string& address, UseSession use);
+  /// A peer ended a request for this key: the oldest announce of it is answered.
   void on_sent(const PrefixKey& key, Error error);
+  void end_announce(const Announced* announced, Error error);
 
   void on_up(transport::Session& session, const transport::Hello& remote) override;
   void on_down(transport::Session& session, Error error) override;
@@ -125,7 +131,9 @@ class Node final : private transport::SessionHandler {
   std::unique_ptr<DecodeService> decode_;
   std::unique_ptr<RequestService> requests_;
   std::vector<transport::Session*> sessions_;
-  std::vector<transport::Session*> peers_;  // one per options_.peers; null while not connected
+  std::vector<transport::Session*> peers_;        // one per options_.peers; null while not connected
+  std::vector<std::vector<UseSession>> waiting_;  // one per options_.peers: for the next outcome of connecting to it
+  std::vector<Error> refusals_;                   // one per options_.peers: why it is not connected
   std::vector<std::unique_ptr<transport::asio::steady_timer>> retries_;
   std::multimap<PrefixKey, std::shared_ptr<Announced>> announced_;
   std::size_t own_requests_ = 0;

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kRememberedRequests = 1024;
+constexpr std::size_t kRememberedRequests = 256;
 constexpr std::size_t kMaxReferences = 8;
 constexpr std::uint64_t kMaxGenerated = 1024;
 constexpr Duration kMostTime = std::chrono::minutes(10);
@@ -176,12 +176,11 @@ void RequestService::fetch(const std::shared_ptr<Job>& job) {
   if (options_.prefill_per_token.count() > 0) {
     spec.recompute = options_.prefill_per_token * static_cast<std::int64_t>(spec.tokens.size());
   }
-  transport::Session* session = find_session_(job->peer);
-  Result<RequestId> opened = Error{ErrorCode::kUnreachable, 0, "no such peer is connected"};
-  if (session != nullptr) {
-    opened = decode_.fetch(*session, std::move(spec),
-                           [this, job](FetchOutcome outcome) { on_fetched(job, std::move(outcome)); });
-  }
+  const Result<transport::Session*> session = find_session_(job->peer);
+  Result<RequestId> opened =
+      session ? decode_.fetch(**session, std::move(spec),
+                              [this, job](FetchOutcome outcome) { on_fetched(job, std::move(outcome)); })
+              : Result<RequestId>(session.error());
   if (opened) {
     job->request = *opened;
     return;

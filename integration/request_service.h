@@ -18,8 +18,8 @@ namespace sluice::integration {
 /// HTTP status and body.
 using Answer = std::function<void(int, nlohmann::json)>;
 
-/// A peer that a request can go to.
-using FindSession = std::function<transport::Session*(const std::string& peer)>;
+/// A peer that a request can go to, or why there is none.
+using FindSession = std::function<Result<transport::Session*>(const std::string& peer)>;
 
 /// Threads: the loop's.
 class RequestService {

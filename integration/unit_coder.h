@@ -1,5 +1,5 @@
-// Turns rows of one unit into the parts that a node offers, and received parts back into rows: the only place where
-// integration calls the codec. One object per codec thread.
+// Turns rows of one unit into the parts that a node offers, and received parts back into rows: what
+// a transfer needs of the codec (files are kv_container's). One object per codec thread.
 #pragma once
 
 #include <span>

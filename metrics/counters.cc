@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "metrics/series.h"
 
@@ -87,7 +88,6 @@ class Counters::State {
   void operator()(const SessionUp& event);
   void operator()(const SessionDown& event);
   void operator()(const HandshakeRefused& event);
-  void operator()(const RequestOpened& event);
   void operator()(const Decided& event);
   void operator()(const UnitMoved& event);
   void operator()(const UnitRefused& event);
@@ -98,13 +98,12 @@ class Counters::State {
   void operator()(const LinkMeasured& event);
   void operator()(const Predicted& event);
   // These have no series of their own: they are in the flight recorder.
+  void operator()(const RequestOpened&) {}
   void operator()(const UnitOffered&) {}
   void operator()(const UnitGranted&) {}
   void operator()(const UnitDecoded&) {}
   void operator()(const RequestSealed&) {}
   void operator()(const SlotReleased&) {}
-
-  void name_peer(PeerId peer, std::string_view name, std::string_view wanted);
 
   std::mutex mutex;
   Series series;
@@ -112,7 +111,6 @@ class Counters::State {
  private:
   struct Peer {
     std::string name;
-    std::string wanted{kNone};
     std::string transport{kNone};
   };
   struct Longest {
@@ -121,7 +119,8 @@ class Counters::State {
   };
 
   void declare_all();
-  Peer& peer(PeerId id);
+  /// `other_` for a peer that is not up, or that came after options_.most_peers other names.
+  const Peer& peer(PeerId id) const;
   void declare_peer(const Peer& peer);
   void set_link(const Peer& peer, bool is_up);
   std::string known(const std::vector<std::string>& words, std::string_view word) const;
@@ -129,8 +128,9 @@ class Counters::State {
 
   CountersOptions options_;
   std::vector<std::string> causes_;
-  std::map<PeerId, Peer> peers_;
-  Peer other_{std::string(kOther), std::string(kNone), std::string(kNone)};
+  std::map<PeerId, Peer> peers_;  // those that are up
+  std::set<std::string, std::less<>> names_;
+  Peer other_{std::string(kOther), std::string(kNone)};
   std::map<RequestId, Longest> longest_;
 };
 
@@ -166,14 +166,9 @@ void Counters::State::declare_all() {
   declare_peer(other_);
 }
 
-Counters::State::Peer& Counters::State::peer(PeerId id) {
+const Counters::State::Peer& Counters::State::peer(PeerId id) const {
   const auto found = peers_.find(id);
-  if (found != peers_.end()) return found->second;
-  if (peers_.size() >= options_.most_peers) return other_;
-  Peer& added = peers_[id];
-  added.name = std::to_string(id.value());
-  declare_peer(added);
-  return added;
+  return found != peers_.end() ? found->second : other_;
 }
 
 void Counters::State::declare_peer(const Peer& peer) {
@@ -190,14 +185,6 @@ void Counters::State::declare_peer(const Peer& peer) {
   }
 }
 
-void Counters::State::name_peer(PeerId id, std::string_view name, std::string_view wanted) {
-  if (!peers_.contains(id) && peers_.size() >= options_.most_peers) return;
-  Peer& named = peers_[id];
-  named.name = text(name);
-  named.wanted = text(wanted);
-  declare_peer(named);
-}
-
 std::string Counters::State::known(const std::vector<std::string>& words, std::string_view word) const {
   return std::find(words.begin(), words.end(), word) != words.end() ? std::string(word) : std::string(kOther);
 }
@@ -208,22 +195,29 @@ void Counters::State::set_link(const Peer& peer, bool is_up) {
 }
 
 void Counters::State::operator()(const SessionUp& event) {
-  Peer& up = peer(event.peer);
-  up.transport = text(event.transport);
+  const bool is_known = names_.contains(event.name.view());
+  if (!is_known && names_.size() >= options_.most_peers) return set_link(other_, true);
+  names_.emplace(event.name.view());
+  Peer& up = peers_[event.peer];
+  up = Peer{text(event.name.view()), text(event.transport)};
   declare_peer(up);
   set_link(up, true);
   series.forget(Metric::kLinkInfo, up.name);
-  series.set(Metric::kLinkInfo, {up.name, up.wanted, up.transport, text(event.reason)}, 1);
+  series.set(Metric::kLinkInfo, {up.name, text(event.wanted), up.transport, text(event.reason)}, 1);
 }
 
-void Counters::State::operator()(const SessionDown& event) { set_link(peer(event.peer), false); }
+void Counters::State::operator()(const SessionDown& event) {
+  const Peer down = peer(event.peer);
+  peers_.erase(event.peer);
+  const bool has_another =
+      std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) { return entry.second.name == down.name; });
+  set_link(down, has_another);
+}
 
 void Counters::State::operator()(const HandshakeRefused& event) {
   const bool is_known = std::find(kFields.begin(), kFields.end(), event.field) != kFields.end();
   series.add(Metric::kHandshakesRefused, {text(is_known ? event.field : kOther)}, 1);
 }
-
-void Counters::State::operator()(const RequestOpened& event) { peer(event.peer); }
 
 void Counters::State::operator()(const Decided& event) {
   series.add(Metric::kDecisions,
@@ -298,11 +292,6 @@ Counters::~Counters() = default;
 void Counters::emit(const Event& event, Instant) {
   const std::lock_guard lock(state_->mutex);
   std::visit(*state_, event);
-}
-
-void Counters::name_peer(PeerId peer, std::string_view name, std::string_view wanted_transport) {
-  const std::lock_guard lock(state_->mutex);
-  state_->name_peer(peer, name, wanted_transport);
 }
 
 void Counters::set_pool(Bytes free, Bytes pinned, Bytes leased) {

@@ -28,7 +28,7 @@ struct CountersOptions {
   /// Words for the labels `choice` and `reason` of sluice_decisions_total: all that the scheduler can say.
   std::vector<std::string> decision_choices;
   std::vector<std::string> decision_reasons;
-  /// Peers beyond it share the label "other".
+  /// Peers are labelled by the names of their greetings; names beyond so many share the label "other".
   std::size_t most_peers = 64;
 };
 
@@ -41,10 +41,6 @@ class Counters final : public EventSink {
   Counters& operator=(const Counters&) = delete;
 
   void emit(const Event& event, Instant now) override;
-
-  /// The label of a peer; to be set before its first event. Also names the transport that was wanted for it.
-  /// A peer without a name is shown by its number.
-  void name_peer(PeerId peer, std::string_view name, std::string_view wanted_transport);
 
   // Levels that no event carries: the composition root sets them when they change or before a scrape.
   /// Bytes of the staging ring by state.

@@ -73,7 +73,12 @@ std::string_view step_word(Step step) {
 
 struct Writer {
   Object operator()(const SessionUp& e) const {
-    return Object("session_up").peer(e.peer).field("transport", e.transport).field("reason", e.reason);
+    return Object("session_up")
+        .peer(e.peer)
+        .field("name", e.name.view())
+        .field("transport", e.transport)
+        .field("wanted", e.wanted)
+        .field("reason", e.reason);
   }
   Object operator()(const SessionDown& e) const { return Object("session_down").peer(e.peer).error(e.error); }
   Object operator()(const HandshakeRefused& e) const {

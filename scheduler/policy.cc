@@ -52,6 +52,8 @@ Result<std::unique_ptr<Policy>> make_policy(std::string_view name, const PolicyO
   if (name == "sluice") return std::unique_ptr<Policy>(std::make_unique<Planner>(options));
   if (name == "cachegen") return std::unique_ptr<Policy>(std::make_unique<CacheGenPolicy>(options));
   if (name == "recompute") return std::unique_ptr<Policy>(std::make_unique<RecomputePolicy>(options));
+  if (name == "everything")
+    return std::unique_ptr<Policy>(std::make_unique<FixedPolicy>("everything", std::vector<Part>{}, options));
   const bool is_short = name == "raw" || name == "lossless" || name == "int8";
   if (!is_short && !name.starts_with(kFixedPrefix)) return kUnknownPolicy;
   SLUICE_ASSIGN(std::vector<Part> parts, parse_parts(is_short ? name : name.substr(kFixedPrefix.size())));

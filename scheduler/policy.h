@@ -50,9 +50,10 @@ class Policy {
   virtual std::string_view name() const = 0;
 };
 
-/// Builds a policy by name: "sluice", "cachegen", "raw", "lossless", "int8", "recompute" or
-/// "fixed:<part>[+<part>...]" with parts base, r1, r2, r3, raw, lossless, int8.
-/// Errors: kInvalidArgument for any other name, kInvalidArgument for options out of range (no workers, zero rates).
+/// Builds a policy by name: "sluice", "cachegen", "raw", "lossless", "int8", "recompute", "everything" (all
+/// parts that are offered: what a store takes) or "fixed:<part>[+<part>...]" with parts base, r1, r2, r3, raw,
+/// lossless, int8. Errors: kInvalidArgument for any other name, kInvalidArgument for options out of range (no workers,
+/// zero rates).
 Result<std::unique_ptr<Policy>> make_policy(std::string_view name, const PolicyOptions& options);
 
 }  // namespace sluice::scheduler

@@ -5,8 +5,8 @@
 namespace sluice::scheduler {
 
 FixedPolicy::FixedPolicy(std::string name, std::vector<Part> parts, const PolicyOptions& options)
-    : name_(std::move(name)), parts_(std::move(parts)), board_(options) {
-  SLUICE_ASSERT(!parts_.empty());
+    : name_(std::move(name)), parts_(std::move(parts)), takes_all_(parts_.empty()), board_(options) {
+  if (takes_all_) parts_.assign(kAllParts.begin(), kAllParts.end());
 }
 
 void FixedPolicy::on(const Event& event, Instant now, Actions& out) {
@@ -27,9 +27,10 @@ bool FixedPolicy::end_if_over(const RequestState& request, Instant now, Actions&
       return std::any_of(parts_.begin(), parts_.end(), [&](Part part) { return unit.states[part] == state; });
     };
     is_lost = is_lost || has(PartState::kLost);
-    is_missing = is_missing || (request.is_sealed() && unit.is_offered() && has(PartState::kAbsent));
-    const bool is_here =
-        std::all_of(parts_.begin(), parts_.end(), [&](Part part) { return unit.states[part] == PartState::kArrived; });
+    is_missing = is_missing || (!takes_all_ && request.is_sealed() && unit.is_offered() && has(PartState::kAbsent));
+    const bool is_here = std::all_of(parts_.begin(), parts_.end(), [&](Part part) {
+      return unit.states[part] == PartState::kArrived || (takes_all_ && unit.states[part] == PartState::kAbsent);
+    });
     if (is_here) ++arrived;
   }
   const Inputs inputs = board_.inputs(request, now);

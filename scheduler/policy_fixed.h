@@ -9,7 +9,7 @@
 
 namespace sluice::scheduler {
 
-/// Sends `parts` of every unit. Threads: one at a time.
+/// Sends `parts` of every unit; without any, whatever is offered. Threads: one at a time.
 class FixedPolicy final : public Policy {
  public:
   FixedPolicy(std::string name, std::vector<Part> parts, const PolicyOptions& options);
@@ -24,6 +24,7 @@ class FixedPolicy final : public Policy {
 
   std::string name_;
   std::vector<Part> parts_;
+  bool takes_all_;
   Board board_;
 };
 

@@ -119,7 +119,8 @@ void PeerSession::go_up() {
   up_ = true;
   handshake_deadline_ = Instant::never();
   attach_data();
-  emit(SessionUp{peer_, path_.data, path_.reason});
+  const std::string_view wanted = home_.parts.data == nullptr ? path_.control : home_.parts.data->name();
+  emit(SessionUp{peer_, path_.data, path_.reason, wanted, PeerName(remote_.identity.name)});
   handler().on_up(*this, remote_);
   report_connected(static_cast<Session*>(this));
   if (home_.draining) send_goaway();

@@ -62,7 +62,8 @@ class WorkFolder {
  public:
   explicit WorkFolder(bool keep) : keep_(keep) {
     std::error_code ignored;
-    std::string name = (std::filesystem::temp_directory_path(ignored) / "sluice-demo-XXXXXX").string();
+    // mkdtemp wants six X at the end and replaces them.
+    std::string name = (std::filesystem::temp_directory_path(ignored) / "sluice-demo-").string() + std::string(6, 'X');
     if (mkdtemp(name.data()) != nullptr) path_ = name;
   }
   ~WorkFolder() {
@@ -83,7 +84,7 @@ class WorkFolder {
 void say(std::string_view line) { std::fputs((std::string(line) + "\n").c_str(), stderr); }
 
 int fail(const std::string& what, const Error& error) {
-  say(fmt::format("sluice demo: {}: {} ({}{}): {}", what, error_name(error.code), error.where,
+  say(fmt::format("sluice: demo: {}: {} ({}{}): {}", what, error_name(error.code), error.where,
                   error.native == 0 ? "" : fmt::format(", {}", error.native), error_hint(error.code)));
   return error.code == ErrorCode::kInvalidArgument ? 2 : 1;
 }

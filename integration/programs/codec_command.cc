@@ -84,16 +84,6 @@ Result<void> encode(const CodecArguments& arguments, bool json) {
   return {};
 }
 
-/// All rows of one side, one layer after the other.
-std::vector<std::byte> rows_of(const integration::KvPlanes& planes, bool is_k) {
-  std::vector<std::byte> rows;
-  for (std::uint32_t layer = 0; layer < planes.shape().layers.count(); ++layer) {
-    const auto plane = is_k ? planes.k_layer(LayerIndex(layer)) : planes.v_layer(LayerIndex(layer));
-    rows.insert(rows.end(), plane.begin(), plane.end());
-  }
-  return rows;
-}
-
 Result<void> decode(const CodecArguments& arguments, bool json) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
   SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
@@ -102,10 +92,8 @@ Result<void> decode(const CodecArguments& arguments, bool json) {
   if (!arguments.level.empty()) level = level_named(arguments.level);
   SLUICE_ASSIGN(const integration::DecodedPlanes decoded,
                 integration::decode_planes(kernels, view, level, Bytes(arguments.most_gibibytes * kGibibyte)));
-  const std::vector<std::byte> k = rows_of(decoded.planes, true);
-  const std::vector<std::byte> v = rows_of(decoded.planes, false);
-  const std::vector<std::byte> file =
-      integration::write_kv_tensors({decoded.planes.shape(), view.header().rope, decoded.first_position, k, v});
+  const std::vector<std::byte> file = integration::write_kv_tensors(
+      {decoded.planes.shape(), view.header().rope, decoded.first_position, decoded.planes.k(), decoded.planes.v()});
   SLUICE_TRY(integration::replace_file(arguments.out, file));
   tell(json, "decoded", decoded.planes.shape(), level, in.bytes().size());
   return {};

@@ -75,9 +75,10 @@ void add_calibrate_command(CLI::App& codec, Invocation& invocation);
 void add_ask_commands(CLI::App& app, Invocation& invocation);
 void add_demo_command(CLI::App& app, Invocation& invocation);
 void add_link_command(CLI::App& app, Invocation& invocation);
-/// serve, send: what needs a node of its own.
+/// serve, send, fetch: what needs a node of its own.
 void add_node_commands(CLI::App& app, Invocation& invocation);
-/// send; added by add_node_commands.
+/// send, fetch; added by add_node_commands.
 void add_send_command(CLI::App& app, Invocation& invocation);
+void add_fetch_command(CLI::App& app, Invocation& invocation);
 
 }  // namespace sluice::programs

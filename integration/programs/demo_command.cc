@@ -7,6 +7,7 @@
 #include "integration/demo/forwarder.h"
 #include "integration/demo/plan.h"
 #include "integration/programs/command_line.h"
+#include "scheduler/policy.h"
 #include "transport/asio.h"
 
 namespace sluice::programs {
@@ -51,6 +52,10 @@ ExitCode run_demo_command(DemoArguments arguments) {
   }
   if (!options.model.empty() && !std::filesystem::exists(options.model)) {
     return fail(ExitCode::kUsage, "--model " + options.model + " does not exist; './dev setup' fetches one");
+  }
+  if (!options.policy.empty() && !scheduler::make_policy(options.policy, {})) {
+    return fail(ExitCode::kUsage,
+                "--policy is '" + options.policy + "'; write it as planner.policy in 'sluice config init'");
   }
   return static_cast<ExitCode>(demo::run_demo(options, own_path()));
 }

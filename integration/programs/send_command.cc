@@ -2,6 +2,7 @@
 // encodes the KV, announces it, and waits until the daemon has fetched it (or the deadline has passed), N times.
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "integration/engines/recorded/recording.h"
 #include "integration/mapped_file.h"
 #include "integration/programs/command_line.h"
+#include "integration/programs/command_node.h"
 #include "integration/programs/node_setup.h"
 #include "integration/safetensors.h"
 #include "kernels/table.h"
@@ -80,51 +82,27 @@ Result<Cargo> encode_recorded(const integration::NodeOptions& options) {
   return cargo;
 }
 
-/// Threads: the loop's, which is the main thread.
-class Sender {
- public:
-  Sender(const SendArguments& arguments, Duration deadline) : arguments_(arguments), deadline_(deadline) {}
-
-  Result<Tally> run(const integration::NodeOptions& options, Cargo cargo) {
-    key_ = cargo.key;
-    NullEventSink events;
-    SLUICE_ASSIGN(node_, integration::Node::open(options, {loop_, clock_, events, nullptr}));
-    if (const Result<void> kept = node_->store().put(key_, std::move(cargo.prompt)); kept) {
-      announce();
-    } else {
-      end(kept.error());
-    }
-    while (!closed_) loop_.run_one();
-    node_.reset();
-    return tally_;
-  }
-
- private:
-  void announce() {
-    const Instant begun = clock_.now();
-    node_->announce(arguments_.to, key_, deadline_, [this, begun](Error error) {
-      const Duration spent = clock_.now() - begun;
-      if (error.code != ErrorCode::kOk) return end(error);
-      ++tally_.delivered;
-      tally_.longest = std::max(tally_.longest, spent);
-      tally_.total += spent;
-      tally_.delivered < arguments_.repeat ? announce() : end({});
+/// Announces the cargo again and again until every round is through or one fails.
+Result<Tally> send_rounds(const SendArguments& arguments, Duration deadline, const integration::NodeOptions& options,
+                          Cargo cargo) {
+  SLUICE_ASSIGN(const auto client, CommandNode::open(options));
+  SLUICE_TRY(client->node().store().put(cargo.key, std::move(cargo.prompt)));
+  Tally tally;
+  std::function<void()> announce = [&] {
+    const Instant begun = client->clock().now();
+    client->node().announce(arguments.to, cargo.key, deadline, [&, begun](Error error) {
+      tally.error = error;
+      if (error.code != ErrorCode::kOk) return client->end();
+      const Duration spent = client->clock().now() - begun;
+      ++tally.delivered;
+      tally.longest = std::max(tally.longest, spent);
+      tally.total += spent;
+      tally.delivered < arguments.repeat ? announce() : client->end();
     });
-  }
-  void end(Error error) {
-    tally_.error = error;
-    node_->async_close([this] { closed_ = true; });
-  }
-
-  const SendArguments& arguments_;
-  Duration deadline_;
-  MonotonicClock clock_;
-  transport::asio::io_context loop_;
-  std::unique_ptr<integration::Node> node_;
-  PrefixKey key_{};
-  Tally tally_;
-  bool closed_ = false;
-};
+  };
+  client->run(announce);
+  return tally;
+}
 
 ExitCode report(const SendArguments& arguments, const Tally& tally, bool json) {
   const auto ms = [](Duration span) { return std::chrono::duration<double, std::milli>(span).count(); };
@@ -152,13 +130,10 @@ ExitCode send(const SendArguments& arguments, bool json) {
     return fail(ExitCode::kUsage, "--deadline is '" + arguments.deadline + "'; write it as 500ms, 2s or 1m");
   const std::optional<integration::LoadedConfig> loaded = load(arguments.config);
   if (!loaded) return ExitCode::kUsage;
-  integration::NodeOptions options = node_options(loaded->config);
-  options.name = "send";
-  options.endpoint.listen.clear();
-  options.peers = {arguments.to};  // one session for all rounds
+  const integration::NodeOptions options = client_options(loaded->config, "send", arguments.to);
   Result<Cargo> cargo = arguments.file == "recorded" ? encode_recorded(options) : encode_file(arguments.file, options);
   if (!cargo) return fail(arguments.file, cargo.error());
-  const Result<Tally> tally = Sender(arguments, *deadline).run(options, std::move(cargo).value());
+  const Result<Tally> tally = send_rounds(arguments, *deadline, options, std::move(cargo).value());
   if (!tally) return fail("send to " + arguments.to, tally.error());
   return report(arguments, *tally, json);
 }

@@ -139,6 +139,7 @@ void add_node_commands(CLI::App& app, Invocation& invocation) {
     };
   });
   add_send_command(app, invocation);
+  add_fetch_command(app, invocation);
 }
 
 }  // namespace sluice::programs

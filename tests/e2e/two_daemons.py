@@ -25,7 +25,7 @@ EXIT_SKIPPED = 77
 START_SECONDS = 30.0
 REQUEST_SECONDS = 60.0
 DRAIN_SECONDS = 15.0
-WARM_UP = 1100  # requests before memory is looked at first: by then the bounded histories (1024 answers) and pools have filled
+WARM_UP = 300  # requests before memory is looked at first: by then the bounded histories (256 answers) and pools have filled
 GROWTH_BYTES = 2 << 20  # what the resident set may grow by afterwards, in all transfers; the KV of one is 4 MB
 RECORDING = pathlib.Path(__file__).resolve().parents[2] / "integration/engines/recorded/data/recording.json"
 SLOW_NS_PER_TOKEN = 5_000_000  # prefill of the recorded prompt takes above a second: time to end a daemon meanwhile
@@ -188,6 +188,21 @@ def check_send(pair, facts):
     return f"sent in {told['mean_ms']:.0f} ms"
 
 
+def check_fetch(pair, _):
+    """What was sent comes back by `sluice fetch` as the rows that were recorded; a prompt that nobody sent is told as such."""
+    back, recorded = pair.folder / "back.safetensors", pair.folder / "recorded.safetensors"
+
+    def fetch(prompt):
+        return subprocess.run([pair.program, "fetch", "--from", pair.prefill.data, prompt, str(back)], capture_output=True,
+                              text=True, timeout=REQUEST_SECONDS, check=False)
+    fetched = fetch("recorded")
+    check(fetched.returncode == 0, f"fetch ended with {fetched.returncode}: {fetched.stderr.strip()}")
+    subprocess.run([pair.program, "codec", "decode", str(RECORDING.with_suffix(".slk")), str(recorded)], check=True, capture_output=True, timeout=REQUEST_SECONDS)
+    check(back.read_bytes() == recorded.read_bytes(), "the fetched rows differ from those that were sent")
+    missing = fetch("tokens:7")
+    check(missing.returncode == 1 and "not_found" in missing.stderr, f"a prompt that is not there: {missing.returncode} {missing.stderr.strip()}")
+
+
 def check_handover(pair, facts):
     """A request is prefilled by the one and answered by the other."""
     transfer(pair.decode, facts, mode="handover")
@@ -255,6 +270,7 @@ def run_checks(program, transfers):
         with Pair(program) as pair:
             yield judge("found by config, healthy and ready", lambda: check_health(pair, facts))
             yield judge("send of the recorded KV, then reuse", lambda: check_send(pair, facts))
+            yield judge("fetch of what was sent", lambda: check_fetch(pair, facts))
             yield judge("hand-over", lambda: check_handover(pair, facts))
             yield judge("metrics clean on a live scrape", lambda: check_metrics(pair, facts))
             if transfers:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""40 wrong invocations and configurations of the real program: each must end with exactly one line on standard error
+"""Wrong invocations and configurations of the real program: each must end with exactly one line on standard error
 that says what to do, the right exit code, and no stack trace.  wrong_use.py --program build/release/.../sluice [--json]"""
 
 import argparse
@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 
-USAGE, UNREACHABLE, FAILED = 2, 3, 1
+USAGE, UNREACHABLE, FAILED, INCOMPATIBLE = 2, 3, 1, 5
 TRACE = re.compile(r"terminate called|core dumped|what\(\)|Traceback|0x[0-9a-f]{6,}|AddressSanitizer")
 # A line that helps has one of these: what to write instead, or where to look.
-ADVICE = re.compile(r"use |write|set |give|name |choose|lower|remove|did you mean|see |start |correct|install|allow|send|raise|'\./dev")
+ADVICE = re.compile(r"use |write|set |give|name |choose|lower|remove|did you mean|see |start |correct|install|allow|send|raise|check |fetch |'\./dev")
 
 FILES = {
     "unknown.toml": '[node]\nnaem = "x"\n',
@@ -57,11 +57,55 @@ def cases():
     ]
     port = closed_port()
     yield from ((arguments, {}, USAGE) for arguments in plain)
+    yield from node_cases(port)
+    yield from codec_cases()
+    yield from demo_cases()
     yield check("../{name}/unknown.toml"), {}, USAGE
     yield ["config", "check"], {"SLUICE_NODE__NAEM": "x"}, USAGE
     yield ["config", "check"], {"SLUICE_NODE_NAME": "x"}, USAGE
     yield ["status", "--node", f"127.0.0.1:{port}"], {}, UNREACHABLE
     yield ["doctor", "--peer", f"127.0.0.1:{port}"], {}, UNREACHABLE
+
+
+def node_cases(port):
+    """serve, send, fetch, request."""
+    here = f"127.0.0.1:{port}"
+    for arguments in (
+        ["serve", "extra"], ["serve", "--config"], ["serve", "--config", "{dir}/missing.toml"], ["serve", "--set", "engine.kind=gpt"],
+        ["send"], ["send", "--to", here], ["send", "--to", "nowhere", "recorded"], ["send", "--to", here, "--deadline", "soon", "recorded"],
+        ["send", "--to", here, "--repeat", "0", "recorded"], ["fetch"], ["fetch", "--from", here, "recorded"],
+        ["fetch", "--from", "nowhere", "recorded", "{dir}/out"], ["fetch", "--from", here, "tokens:none", "{dir}/out"],
+        ["request", "--node", here], ["request", "--node", here, "{}", "{}"],
+    ):
+        yield arguments, {}, USAGE
+    for arguments in (
+        ["serve", "--set", "engine.kind=llama_cpp", "--set", "engine.model={dir}/missing.gguf"],
+        ["serve", "--set", "engine.kind=llama_cpp", "--set", "engine.model={dir}/binary.toml"],
+        ["send", "--to", here, "{dir}/missing.safetensors"], ["send", "--to", here, "{dir}/binary.toml"],
+        ["fetch", "--from", here, "{dir}/missing.json", "{dir}/out"], ["fetch", "--from", here, "{dir}/binary.toml", "{dir}/out"],
+    ):
+        yield arguments, {}, FAILED
+    for arguments in (["send", "--to", here, "--deadline", "2s", "recorded"], ["fetch", "--from", here, "--deadline", "2s", "recorded", "{dir}/out"],
+                      ["request", "--node", here, '{"text": "a"}'], ["drain", "--node", here]):
+        yield arguments, {}, UNREACHABLE
+
+
+def codec_cases():
+    for arguments in (["codec"], ["codec", "encdoe"], ["codec", "encode", "{dir}/binary.toml"], ["codec", "inspect"],
+                      ["codec", "encode", "{dir}/binary.toml", "{dir}/out", "--level", "best"],
+                      ["codec", "encode", "{dir}/binary.toml", "{dir}/out", "--chunk-tokens", "0"], ["codec", "inspect", "{dir}"]):
+        yield arguments, {}, USAGE
+    for arguments in (["codec", "encode", "{dir}/missing", "{dir}/out"], ["codec", "encode", "{dir}/binary.toml", "{dir}/out"],
+                      ["codec", "decode", "{dir}/binary.toml", "{dir}/out"], ["codec", "inspect", "{dir}/binary.toml"]):
+        yield arguments, {}, FAILED
+
+
+def demo_cases():
+    for arguments in (["demo", "--link", "fast"], ["demo", "--link", "0Mbit"], ["demo", "--scene", "both-of-them"], ["demo", "--rtt", "20"],
+                      ["demo", "--deadline", "never"], ["demo", "--model", "{dir}/missing.gguf"], ["demo", "--prompt", "{dir}/missing.txt"],
+                      ["demo", "--emulation", "magic"], ["demo", "--policy", "best"], ["link"], ["link", "--listen", "x", "--to", "y"],
+                      ["link", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--rate", "quick"]):
+        yield arguments, {}, USAGE
 
 
 def problem_of(program, folder, case):

@@ -18,7 +18,7 @@ command -v debootstrap >/dev/null || die "needs debootstrap: apt-get install deb
 repository=$1
 shift
 root=${FRESH_ROOT:-}
-[ -n "$root" ] || root=$(mktemp -d -t sluice-fresh.XXXXXX)
+[ -n "$root" ] || root=$(mktemp -d)
 
 # The first address of a Debian mirror in apt's settings, in either of their two formats.
 mirror() {

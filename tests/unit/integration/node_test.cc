@@ -138,6 +138,40 @@ TEST_F(NodePair, AnAnnouncedKeyOfAnotherModelIsNotTakenAndItsSenderIsToldInTime)
   EXPECT_EQ(owner_->store().prompts(), 0U);
 }
 
+TEST_F(NodePair, AnnouncesOfOnePromptEndEachByItsOwnDeadline) {
+  support::SyntheticEngine other({.model_seed = 2});
+  open(&owner_engine_, nullptr);
+  const PrefixKey foreign = prefix_key(other.description().model, kept());
+  ASSERT_TRUE(asker_->store().put(foreign, encoded(other, kept(), false)).has_value());
+  std::vector<std::string> ends;
+  const auto note = [&ends](const std::string& which) {
+    return [&ends, which](Error error) {
+      EXPECT_EQ(error.code, ErrorCode::kDeadlineMissed);
+      ends.push_back(which);
+    };
+  };
+  asker_->announce(owner_->listen_address(), foreign, std::chrono::milliseconds(300), note("later"));
+  asker_->announce(owner_->listen_address(), foreign, std::chrono::milliseconds(20), note("sooner"));
+  run_until([&ends] { return ends.size() == 2; });
+  EXPECT_EQ(ends, (std::vector<std::string>{"sooner", "later"}));
+}
+
+TEST_F(NodePair, ARequestToAPeerOfAnotherModelSaysSoAndIsRecomputed) {
+  support::SyntheticEngine other({.model_seed = 2});
+  NodeOptions options;
+  options.endpoint.listen = "127.0.0.1:0";
+  owner_ = std::move(Node::open(options, {loop_, clock_, events_, &owner_engine_})).value();
+  options.endpoint.listen.clear();
+  options.peers = {owner_->listen_address()};
+  asker_ = std::move(Node::open(options, {loop_, clock_, events_, &other})).value();
+  json answer;
+  do {  // until the first greeting was refused, there is just no such peer
+    answer = ask(*asker_, body("reuse", "lossless"));
+  } while (answer["reason"] == "unreachable");
+  EXPECT_EQ(answer["outcome"], "recomputed") << answer.dump();
+  EXPECT_EQ(answer["reason"], "incompatible_model") << answer.dump();
+}
+
 TEST_F(NodePair, AnAnnouncedPromptOfAnotherShapeIsNotTaken) {
   support::SyntheticEngine other({.layers = Layers(3)});
   open(&owner_engine_, nullptr);

@@ -16,7 +16,7 @@ void make_busy(EventSink& sink) {
   const UnitKey unit{request, ChunkIndex(1), LayerGroupIndex(2)};
   const Error refused{ErrorCode::kDigestMismatch, 0, "unit digest"};
   const Instant now(Duration(1'000'000));
-  const Event events[] = {SessionUp{peer, "tcp", "not the same host"},
+  const Event events[] = {SessionUp{peer, "tcp", "not the same host", "ucx", PeerName("prefill-1")},
                           HandshakeRefused{PeerId(8), Error{ErrorCode::kIncompatibleModel, 0, "handshake"}, "model"},
                           RequestOpened{request, peer, Side::kReceive, Instant(Duration(2'000'000'000))},
                           UnitOffered{unit, Side::kReceive},

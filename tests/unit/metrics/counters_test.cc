@@ -55,7 +55,6 @@ TEST(Counters, StartAtZero) {
 
 TEST(Counters, EventsBecomeTheSeriesOfTheTable) {
   Counters counters(example_options());
-  counters.name_peer(PeerId(7), "prefill-1", "ucx");
   make_busy(counters);
   counters.set_pool(Bytes(10), Bytes(20), Bytes(30));
   const std::string text = rendered(counters);
@@ -87,11 +86,13 @@ TEST(Counters, LabelsStayBoundedWhateverPeersSay) {
     for (const Family& family : counters.snapshot()) count += family.samples.size() + family.histograms.size();
     return count;
   };
-  for (std::uint32_t peer = 0; peer < 4; ++peer) counters.emit(SessionUp{PeerId(peer), "tcp", "why"}, Instant());
-  counters.emit(SessionUp{PeerId(4), "tcp", "why"}, Instant());
+  const auto up = [](std::uint32_t peer) {
+    return SessionUp{PeerId(peer), "tcp", "why", "tcp", PeerName("p" + std::to_string(peer))};
+  };
+  for (std::uint32_t peer = 0; peer <= 4; ++peer) counters.emit(up(peer), Instant());
   const std::size_t before = series();
   for (std::uint32_t peer = 5; peer < 1000; ++peer) {
-    counters.emit(SessionUp{PeerId(peer), "tcp", "why"}, Instant());
+    counters.emit(up(peer), Instant());
     counters.emit(RequestEnded{RequestId(peer), PeerId(peer), Side::kSend, Error{}, Duration(1), Duration(1)},
                   Instant());
   }
@@ -103,6 +104,28 @@ TEST(Counters, LabelsStayBoundedWhateverPeersSay) {
     counters.emit(Predicted{word, Duration(1), Duration(1)}, Instant());
   }
   EXPECT_LE(series(), before + 3);
+}
+
+TEST(Counters, APeerThatComesBackKeepsItsSeries) {
+  Counters counters(example_options());
+  const auto series = [&] {
+    std::size_t count = 0;
+    for (const Family& family : counters.snapshot()) count += family.samples.size() + family.histograms.size();
+    return count;
+  };
+  const auto round = [&](std::uint32_t peer) {
+    counters.emit(SessionUp{PeerId(peer), "tcp", "why", "tcp", PeerName("p")}, Instant());
+    counters.emit(RequestEnded{RequestId(peer), PeerId(peer), Side::kSend, Error{}, Duration(1), Duration(1)},
+                  Instant());
+    counters.emit(SessionDown{PeerId(peer), Error{}}, Instant());
+  };
+  round(1);
+  const std::size_t before = series();
+  for (std::uint32_t peer = 2; peer < 200; ++peer) round(peer);
+  EXPECT_EQ(series(), before);
+  EXPECT_TRUE(has_line(rendered(counters),
+                       R"(sluice_transfers_total{direction="send",peer="p",transport="tcp",outcome="ok"} 199)"));
+  EXPECT_TRUE(has_line(rendered(counters), R"(sluice_link_state{peer="p",state="up"} 0)"));
 }
 
 TEST(Counters, AMissIsCountedOnceAndNamesWhatTookLongest) {
