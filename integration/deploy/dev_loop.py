@@ -187,6 +187,9 @@ class Loop:
         if arguments in ([], ["setup"]):
             self.phases.print_summary()
             return 0
+        if arguments[0] in ("compare", "sensitivity") and "--program" not in arguments:
+            self.setup()
+            self.build("release", ["sluice"])
         return quality_environment.run(ROOT, self.cache, arguments)
 
     def tidy(self):

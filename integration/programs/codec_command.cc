@@ -209,6 +209,7 @@ void add_codec_command(CLI::App& app, Invocation& invocation) {
 
   bind(add_verb(*codec, "inspect", "what a .slk file holds", *arguments), inspect, "inspect");
   add_calibrate_command(*codec, invocation);
+  add_compare_command(*codec, invocation);
 }
 
 }  // namespace sluice::programs

@@ -30,6 +30,54 @@ class Model(unittest.TestCase):
         self.assertLess(selfcheck.worst_error(), selfcheck.LIMIT)
 
 
+class Judging(unittest.TestCase):
+    def judge(self):
+        import torch
+        from sluice.quality import selfcheck
+        from sluice.quality.judge import Judge
+        from sluice.quality.model import Decoder
+        from sluice.quality.trials import Continuation, Trial
+        double = selfcheck.random_decoder("halves", True, torch.Generator().manual_seed(1))
+        decoder = Decoder(double.architecture, {name: weight.float() for name, weight in double.weights.items()})
+        trial = Trial("made up", "made up", tuple(range(24)), (Continuation(tuple(range(24, 34))), Continuation((5, 6, 7), 1)))
+        return Judge(decoder, trial)
+
+    def test_the_untouched_cache_does_no_damage_at_all(self):
+        judge = self.judge()
+        score = judge.score(judge.cache.k, judge.cache.v)
+        self.assertEqual(score.kl.max(), 0)
+        self.assertEqual(len(score.kl), 10 + 2)
+        self.assertEqual(score.same.min(), 1)
+
+    def test_more_noise_does_more_damage(self):
+        import numpy as np
+        judge = self.judge()
+        noise = np.random.default_rng(1).normal(size=judge.cache.k.shape).astype(np.float32)
+        damage = [judge.kl_per_token(judge.cache.k + scale * noise, judge.cache.v).mean() for scale in (0.01, 0.1, 1.0)]
+        self.assertEqual(damage, sorted(damage))
+        self.assertGreater(damage[0], 0)
+
+
+class Trials(unittest.TestCase):
+    def test_a_needle_is_asked_for_by_its_own_beginning_and_only_the_answer_is_judged(self):
+        from sluice.quality import texts, trials
+
+        class Letters:
+            @staticmethod
+            def encode(text):
+                return list(map(ord, text))
+
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write("filler " * 1000)
+            file.flush()
+            (trial,) = trials.needle_trials(Letters, [texts.own(file.name)], 2000)
+        context = "".join(map(chr, trial.context))
+        self.assertEqual(len(trial.continuations), len(trials.CITIES))
+        for one in trial.continuations:
+            self.assertIn("".join(map(chr, one.tokens)), context)
+            self.assertRegex("".join(map(chr, one.tokens[one.first_row + 1:])), r"^ [0-9]{5}[.]$")
+
+
 class SafetensorsFile(unittest.TestCase):
     def test_gives_back_what_was_written_in_every_dtype(self):
         import numpy as np

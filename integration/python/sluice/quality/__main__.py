@@ -50,7 +50,8 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="sluice.quality", description="what a codec does to a model's answers")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     from sluice.quality.compare_command import add_compare, add_report
-    for add in (add_compare, add_dump, add_report, add_selfcheck):
+    from sluice.quality.sensitivity_command import add_sensitivity
+    for add in (add_compare, add_dump, add_report, add_selfcheck, add_sensitivity):
         add(commands)
     options = parser.parse_args(arguments)
     try:

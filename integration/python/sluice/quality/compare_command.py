@@ -12,16 +12,18 @@ NEEDLE_TEXTS = 2
 
 def add_compare(commands):
     command = commands.add_parser("compare", help="bits against damage: Sluice and its peers on real models and held-out texts")
-    command.add_argument("--model", default="smollm2", help="GGUF file, model folder, or a name: smollm2, gemma3 (smollm2)")
+    command.add_argument("--model", action="append", help="GGUF file, model folder, or a name: smollm2, gemma3; may repeat (smollm2)")
     command.add_argument("--suite", choices=("text", "copy", "needle", "lossless"), default="text", help="what is judged (text)")
     command.add_argument("--context", type=int, help="tokens whose cache is coded (640; needle 4096)")
     command.add_argument("--scored", type=int, default=160, help="tokens judged after them (160)")
     command.add_argument("--texts", type=int, help="only so many of the held-out texts")
+    command.add_argument("--text", action="append", default=[], metavar="FILE", help="own text files instead of the held-out ones; may repeat")
     command.add_argument("--tiers", default="T0,T1,T2,T3", help="of Sluice (T0,T1,T2,T3)")
     command.add_argument("--profile", action="append", default=[], metavar="TIER=P.slp", help="a profile made elsewhere; may repeat")
     command.add_argument("--calibrate-on", default="", metavar="KIND", help="calibrate on one sort only: jargon, manual, python (all)")
     command.add_argument("--only", default="", metavar="TEXT", help="only schemes whose name has one of these, by comma")
     command.add_argument("--quick", action="store_true", help="two texts, no calibration: a look in a minute")
+    command.add_argument("--require", action="append", default=[], metavar="ROW.TIER", help="fail unless every model reaches this; may repeat")
     command.add_argument("--program", help="the program sluice (of build/release)")
     command.add_argument("--json", metavar="FILE", help="the report as JSON; /dev/stdout replaces the table")
     command.add_argument("--svg", metavar="FILE", help="its picture")
@@ -37,9 +39,10 @@ def add_report(commands):
 
 def trials_of(options, tokenizer):
     from sluice.quality import texts, trials
-    passages = texts.HELD_OUT[:options.texts or (QUICK_TEXTS if options.quick else None)]
+    passages = [texts.own(path) for path in options.text] or texts.HELD_OUT[:options.texts or (QUICK_TEXTS if options.quick else None)]
     if options.suite == "needle":
-        return trials.needle_trials(tokenizer, texts.LONG[:options.texts or NEEDLE_TEXTS], options.context or 4096), texts.LONG
+        passages = [texts.own(path) for path in options.text] or texts.LONG[:options.texts or NEEDLE_TEXTS]
+        return trials.needle_trials(tokenizer, passages, options.context or 4096), passages
     make = trials.copy_trials if options.suite == "copy" else trials.text_trials
     return make(tokenizer, passages, options.context or 640, options.scored), passages
 
@@ -58,24 +61,38 @@ def schemes_of(options, model, loaded):
 
 
 def run_compare(options):
-    from sluice.quality import comparison, judge, loading, plot, presentation, sluice_program, texts
-    path = loading.model_path(options.model)
-    loaded = loading.load_model(options.model)
+    from sluice.quality import plot, presentation
+    documents = [strict(one_model(options, name)) for name in options.model or ["smollm2"]]
+    if options.svg:
+        pathlib.Path(options.svg).write_text(plot.as_svg(documents[0]), encoding="utf-8")
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps({"reports": documents}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if options.json != "/dev/stdout":
+        print("\n\n".join(presentation.as_text(loose(document)) for document in documents))
+    missing = [f"{document['model']} {wanted}" for document in documents for wanted in options.require if not is_reached(document, wanted)]
+    if missing:
+        print(f"sluice.quality: not reached: {', '.join(missing)}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def is_reached(document, wanted):
+    row, _, tier = wanted.partition(".")
+    return document["rows"].get(row, {}).get(tier, {}).get("bits") is not None
+
+
+def one_model(options, name):
+    """The report on one model."""
+    from sluice.quality import comparison, judge, loading, sluice_program, texts
+    path = loading.model_path(name)
+    loaded = loading.load_model(name)
     trials, passages = trials_of(options, loaded[1])
     if options.suite == "lossless":
         caches = [judge.Judge(loaded[0], trial).cache for trial in trials]
         document = comparison.lossless_report(path.name, sluice_program.Program(options.program), caches)
     else:
         document = judged_report(options, path, trials, loaded)
-    document |= {"command": "./dev quality " + shlex.join(sys.argv[1:]), "packages": texts.fetched_versions(passages),
-                 "texts": [{"kind": trial.kind, "name": trial.name} for trial in trials]}
-    if options.svg:
-        pathlib.Path(options.svg).write_text(plot.as_svg(document), encoding="utf-8")
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(strict(document), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    if options.json != "/dev/stdout":
-        print(presentation.as_text(document))
-    return 0
+    return document | {"command": "./dev quality " + shlex.join(sys.argv[1:]), "packages": texts.fetched_versions(passages),
+                       "texts": [{"kind": trial.kind, "name": trial.name} for trial in trials]}
 
 
 def judged_report(options, path, trials, loaded):
@@ -107,11 +124,15 @@ def loose(document):
     return document
 
 
+def picture_stem(document):
+    return f"{document['model'].split('-')[0].lower()}-{document['suite']}"
+
+
 def run_report(options):
     from sluice.quality import plot, presentation
     out = pathlib.Path(options.out)
-    documents = [loose(json.loads(pathlib.Path(path).read_text(encoding="utf-8"))) for path in options.reports]
-    names = [f"{pathlib.Path(path).stem}.svg" if document["schemes"] else None for path, document in zip(options.reports, documents)]
+    documents = [loose(document) for path in options.reports for document in json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["reports"]]
+    names = [f"quality-{picture_stem(document)}.svg" if document["schemes"] else None for document in documents]
     out.parent.mkdir(parents=True, exist_ok=True)
     for document, name in zip(documents, names):
         if name:

@@ -45,11 +45,14 @@ def sluice_schemes(program, material, tiers, profiles=()):
     schemes = [sluice_program.Sluice(program, "T0", level) for level in PLAIN_LEVELS if "T0" in tiers]
     given = dict(profiles)
     for tier in tiers:
-        path = given.get(tier)
-        if path is None and tier != "T0" and material is not None:
-            path = sluice_program.calibrated(program, int(tier[1]), material)
-        if path is not None:
-            schemes += [sluice_program.Sluice(program, tier, level, path) for level in sluice_program.levels_of(program, path)]
+        if tier in given:
+            path, levels = given[tier], sluice_program.levels_of(program, given[tier])
+        elif tier != "T0" and material is not None:
+            path, told = sluice_program.calibrated(program, int(tier[1]), material)
+            levels = sluice_program.whole_levels(told["levels"])
+        else:
+            continue
+        schemes += [sluice_program.Sluice(program, tier, level, path) for level in levels]
     return schemes
 
 

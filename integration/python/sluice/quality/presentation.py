@@ -91,6 +91,16 @@ Made by `./dev quality report` from measured JSON; do not edit. Every scheme cod
 predicts the same tokens on what came back, in float32. KL is that of the untouched cache's predictions to the scheme's, in nats a token.
 Bits are all that a receiver needs beside a model's profile: headers, tables, raw tokens, digests; Sluice's are sizes of real files.
 Texts are of kinds that neither calibrated anything nor chose a setting. Intervals: bootstrap over texts and tokens, 95 %.
+"Share" is Sluice's bits, where its curve comes down to a peer's mean KL *and* p99, in percent of the peer's bits; `<=` where even
+Sluice's cheapest level does less damage than the peer. KVTC is quoted with and without the 128 raw tokens that its paper keeps.
+
+With a model of your own (Llama, Qwen2, Qwen3 or Gemma 3 shape; GGUF, or safetensors with config.json and tokenizer.json):
+
+```
+./dev quality setup
+./dev quality compare --model FOLDER --text FILE --text FILE
+./dev quality dump OUT.safetensors --model FOLDER --text FILE     # what `sluice codec calibrate --kv` reads
+```
 """
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -14,7 +15,9 @@ from sluice.quality.dump import rope_metadata
 from sluice.quality.environment import Absent, quality_folder
 
 BUILT = pathlib.Path(__file__).resolve().parents[4] / "build/release/integration/programs/sluice"
-TIMEOUT_S = 1800
+TIMEOUT_S = 3600
+# Names and predicted KL of the levels that a curve is made of: close enough together to read between them.
+LEVELS = (("transparent", 0.0001), ("finer", 0.0005), ("fine", 0.002), ("default", 0.007), ("base", 0.028), ("deep", 0.09))
 
 
 class Program:
@@ -62,17 +65,28 @@ def scratch():
 
 
 def calibrated(program, tier, material):
-    """A profile of `sluice codec calibrate` for this tier number, made once and kept."""
+    """(profile of `sluice codec calibrate` for this tier number, what it told as JSON); made once and kept."""
     folder = quality_folder() / "profiles"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{material.identity}-{program.identity}-t{tier}.slp"
-    if not path.exists():
-        part = path.with_suffix(".part")
-        program.run("calibrate", "--out", part, "--tier", tier, "--kv", *material.paths)
-        part.replace(path)
-    return path
+    told = path.with_suffix(".json")
+    if not told.exists():
+        print(f"  calibrating tier {tier} on {len(material.paths)} dumps", file=sys.stderr, flush=True)
+        options = [word for name, kl in LEVELS for word in ("--level", f"{name}={kl}")]
+        answer = program.run("calibrate", "--out", path, "--tier", tier, "--format", "json", *options, "--kv", *material.paths)
+        told.write_text(answer, encoding="utf-8")
+    return path, json.loads(told.read_text(encoding="utf-8"))
+
+
+def whole_levels(levels):
+    """{level name: its entry with all stages} of a list with an entry for each level and number of stages."""
+    best = {}
+    for entry in levels:
+        if entry["stages"] >= best.get(entry["level"], entry)["stages"]:
+            best[entry["level"]] = entry
+    return best
 
 
 def levels_of(program, profile):
     """Names of the levels that a profile offers."""
-    return json.loads(program.run("inspect", profile, "--format", "json"))["levels"]
+    return [level["level"] for level in json.loads(program.run("inspect", profile, "--format", "json"))["levels"]]

@@ -8,6 +8,8 @@ behind it), components below half a step are not sent, and DEFLATE sees one byte
 not counted.
 """
 
+import functools
+import sys
 import zlib
 
 import numpy as np
@@ -26,21 +28,23 @@ class Basis:
     """Mean and principal axes of K (un-rotated) and of V over all layers and heads; kept in the cache folder, since it takes minutes."""
 
     def __init__(self, material):
+        self.material = material
         self.identity = material.identity
+
+    @functools.cached_property
+    def parts(self):
+        """(mean, axes, variance) of K and of V."""
         folder = quality_folder() / "profiles"
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{material.identity}-kvtc-{kind}.npz" for kind in "kv"]
-        if not all(path.exists() for path in paths):
-            rows = [[], []]
-            for cache in material.caches:
-                for kind in (0, 1):
-                    rows[kind].append(tokens_by_all(cache.unrotated(), kind)[SINKS:])
-            for path, part in zip(paths, rows):
-                np.savez(path, **principal_axes(np.concatenate(part)))
-        self.parts = []
-        for path in paths:
-            with np.load(path) as kept:
-                self.parts.append((kept["mean"], kept["axes"], kept["variance"]))
+        return [self.part(kind, folder / f"{self.identity}-kvtc-{'kv'[kind]}.npz") for kind in (0, 1)]
+
+    def part(self, kind, path):
+        if not path.exists():
+            print(f"  principal axes of {'KV'[kind]} for KVTC, once", file=sys.stderr, flush=True)
+            rows = np.concatenate([tokens_by_all(cache.unrotated(), kind)[SINKS:] for cache in self.material.caches])
+            np.savez(path, **principal_axes(rows))
+        with np.load(path) as kept:
+            return kept["mean"], kept["axes"], kept["variance"]
 
 
 def principal_axes(rows):
