@@ -67,15 +67,18 @@ def papers(steps, material):
 
 
 class Paper(Scheme):
-    """step: multiplies the thirds' bins, which are in standard deviations of a channel's differences on the calibration texts."""
+    """step: multiplies the thirds' bins, in standard deviations of the differences of all channels of a layer's K (V) on calibration texts.
+
+    One bin for all channels of a plane does better than one a channel: 4.4 instead of 4.6 b/v at half the KL, on SmolLM2.
+    """
 
     def __init__(self, step, identity):
-        super().__init__(f"CacheGen paper, step {step:g}", "CacheGen paper", identity)
+        super().__init__(f"CacheGen paper, step {step:g}", "CacheGen paper", f"bin of a plane {identity}")
         self.step, self.bins, self.lengths = step, {}, {}
 
     def profile(self, place, deltas, layers):
         """place: (kind, layer)."""
-        self.bins[place] = self.step * THIRDS[3 * place[1] // layers] * deltas.std(0) + 1e-9
+        self.bins[place] = self.step * THIRDS[3 * place[1] // layers] * np.sqrt(deltas.var(0).mean()) + 1e-9
         self.lengths[place] = profiled_lengths(np.rint(deltas / self.bins[place])).astype(np.float32)
 
     def code(self, cache):
@@ -87,8 +90,8 @@ class Paper(Scheme):
             symbols = np.rint(deltas / bins)
             out[kind, layer] = np.where(is_anchor[:, None], reference, reference + symbols * bins)
             coded = np.clip(symbols[~is_anchor], -LARGEST, LARGEST).astype(int) + LARGEST
-            bits += lengths[np.arange(len(bins)), coded].sum(dtype=np.float64) + ESCAPE_BITS * (np.abs(symbols[~is_anchor]) >= LARGEST).sum()
-            bits += is_anchor.sum() * (8 * len(bins) + 16) + FLUSH_BITS * len(bins) * np.ceil(len(deltas) / PAPER_CHUNK)
+            bits += lengths[np.arange(deltas.shape[1]), coded].sum(dtype=np.float64) + ESCAPE_BITS * (np.abs(symbols[~is_anchor]) >= LARGEST).sum()
+            bits += is_anchor.sum() * (8 * deltas.shape[1] + 16) + FLUSH_BITS * deltas.shape[1] * np.ceil(len(deltas) / PAPER_CHUNK)
         return Coded(cache.like(out), bits)
 
 

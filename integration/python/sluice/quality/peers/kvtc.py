@@ -20,7 +20,7 @@ from sluice.quality.environment import quality_folder
 
 SINKS = 4
 DEAD_ZONE = 0.6     # magnitudes below this many steps give 0
-MOST_COMPONENTS = 2400
+MOST_COMPONENTS = 1600  # beyond what rates below 2 b/v use of small models
 ESCAPE = 127
 
 
@@ -48,13 +48,19 @@ class Basis:
 
 
 def principal_axes(rows):
-    """mean, axes [dim, components] by falling variance, variance."""
+    """mean, axes [dim, components] by falling variance, variance. Exact in small dimensions, else by subspace iteration."""
     mean = rows.mean(0)
-    rows -= mean
-    covariance = rows.T @ rows / len(rows)
-    dim = len(covariance)
-    variance, axes = scipy.linalg.eigh(covariance, subset_by_index=(max(0, dim - MOST_COMPONENTS), dim - 1), overwrite_a=True, check_finite=False)
-    return {"mean": mean, "axes": np.ascontiguousarray(axes[:, ::-1], np.float32), "variance": np.maximum(variance[::-1], 0)}
+    rows = rows - mean
+    dim = rows.shape[1]
+    if dim <= MOST_COMPONENTS:
+        variance, axes = scipy.linalg.eigh(rows.T @ rows / len(rows), check_finite=False)
+        return {"mean": mean, "axes": np.ascontiguousarray(axes[:, ::-1], np.float32), "variance": np.maximum(variance[::-1], 0)}
+    start = np.random.default_rng(1).normal(size=(dim, MOST_COMPONENTS)).astype(np.float32)
+    span = scipy.linalg.qr(rows.T @ (rows @ start), mode="economic", check_finite=False)[0]
+    span = scipy.linalg.qr(rows.T @ (rows @ span), mode="economic", check_finite=False)[0]
+    inside = rows @ span
+    variance, turn = scipy.linalg.eigh(inside.T @ inside / len(rows), check_finite=False)
+    return {"mean": mean, "axes": np.ascontiguousarray(span @ turn[:, ::-1], np.float32), "variance": np.maximum(variance[::-1], 0)}
 
 
 def tokens_by_all(cache, kind):
