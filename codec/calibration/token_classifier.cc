@@ -15,8 +15,9 @@ constexpr double kClip = 4;
 constexpr double kPenalty = 60;
 /// z = 2 clip(-.7 (s - median), -2.5, .5), s = log2 amplitude.
 constexpr double kSlope = -2 * 0.7;
-/// Coefficients of a plane that may be features; the rest of a wide model's would cost more than they tell.
-constexpr Eigen::Index kMaxFeatures = 256;
+/// Coefficients of a plane that may be features: with more of them the regression learns its texts by heart (on texts
+/// left out, correlation with the true amplitude was .851 with 192, .876 with 48, .870 with 12).
+constexpr Eigen::Index kMaxFeatures = 48;
 constexpr Eigen::Index kPlaceFeatures = 3;
 
 /// The largest by variance, in rising order of their number.
@@ -90,6 +91,7 @@ struct Normal {
   Square target;
 };
 
+/// Each text is centred: only differences between tokens of one text teach.
 void add_text(const TextEnergy& energy, const TokenClassifier& scales, const Selection& selection,
               const TextRange& text, const std::array<Samples, 2>& coefficients, Eigen::Index heads, Normal& normal) {
   TextRange rows = text;
@@ -100,8 +102,10 @@ void add_text(const TextEnergy& energy, const TokenClassifier& scales, const Sel
   fill_place(rows, energy.request_tokens, features.rightCols(kPlaceFeatures));
   const Samples target = amplitude_of(energy, heads).cast<float>();
   const Eigen::Index used = rows.tokens - skipped;
-  add_products(features.bottomRows(used), features.bottomRows(used), normal.products);
-  add_products(features.bottomRows(used), target.middleRows(skipped, used), normal.target);
+  const Samples x = features.bottomRows(used).rowwise() - features.bottomRows(used).colwise().mean();
+  const Samples y = target.middleRows(skipped, used).array() - target.middleRows(skipped, used).mean();
+  add_products(x, x, normal.products);
+  add_products(x, y, normal.target);
 }
 
 PerChannel spread_out(const Selection& selection, const Square& solution, Eigen::Index width) {
@@ -121,14 +125,12 @@ PerChannel spread_out(const Selection& selection, const Square& solution, Eigen:
   return regression;
 }
 
-/// The regression's value of every row, not rounded.
-Eigen::VectorXf sums_of(const TokenClassifier& classifier, const std::array<Samples, 2>& coefficients,
-                        const TextRange& rows, double request_tokens) {
+/// What the coefficients of rows say, without the place.
+Eigen::VectorXf content_sums(const TokenClassifier& classifier, const std::array<Samples, 2>& coefficients,
+                             const TextRange& rows) {
   const Eigen::Index width = coefficients[0].cols();
   const Eigen::VectorXf regression = classifier.regression.cast<float>();
-  Samples place(rows.tokens, kPlaceFeatures);
-  fill_place(rows, request_tokens, place);
-  Eigen::VectorXf sums = place * regression.tail(kPlaceFeatures);
+  Eigen::VectorXf sums = Eigen::VectorXf::Zero(rows.tokens);
   for (std::size_t side = 0; side < 2; ++side) {
     const auto base = static_cast<Eigen::Index>(2 * side) * width;
     for (Eigen::Index channel = 0; channel < width; ++channel) {
@@ -140,6 +142,15 @@ Eigen::VectorXf sums_of(const TokenClassifier& classifier, const std::array<Samp
     }
   }
   return sums;
+}
+
+/// The regression's value of every row, not rounded.
+Eigen::VectorXf sums_of(const TokenClassifier& classifier, const std::array<Samples, 2>& coefficients,
+                        const TextRange& rows, double request_tokens) {
+  const Eigen::VectorXf sums = content_sums(classifier, coefficients, rows);
+  Samples place(rows.tokens, kPlaceFeatures);
+  fill_place(rows, request_tokens, place);
+  return sums + place * classifier.regression.tail(kPlaceFeatures).cast<float>();
 }
 
 /// Moves the constant so that the median token of the corpus has class 0.

@@ -70,6 +70,17 @@ void expect_sound(const ProfileContents& contents) {
   EXPECT_TRUE(back->contents() == contents);
 }
 
+/// The same numbers in another type.
+std::vector<std::byte> narrowed(const std::vector<float>& values, kernels::DType dtype) {
+  const kernels::KvShape shape{Layers(1), Tokens(values.size()), Heads(1), HeadDim(1), dtype};
+  std::vector<std::byte> bytes(values.size() * kernels::dtype_size(dtype));
+  std::byte* block = bytes.data();
+  const auto size = static_cast<std::ptrdiff_t>(kernels::dtype_size(dtype));
+  const kernels::MutablePlaneView plane{std::span<std::byte* const>(&block, 1), values.size(), size, size};
+  kernels::ref_kernels().scatter(values, shape, {0, values.size()}, plane);
+  return bytes;
+}
+
 constexpr std::array kTiers{Tier::kHeads, Tier::kLayer, Tier::kPredicted};
 
 TEST(Calibrate, EveryTierGivesASoundProfile) {
@@ -288,6 +299,24 @@ TEST(Calibrate, QueriesAndOutputProjectionStandInForGradientsInWeights) {
   expect_sound(outcome.contents);
   EXPECT_GT(outcome.contents.weights[0], 1.3F * outcome.contents.weights[1]);
   EXPECT_FLOAT_EQ(outcome.contents.weights[0], outcome.contents.weights[4]);
+}
+
+TEST(Calibrate, EveryElementTypeIsRead) {
+  Texts texts;
+  add(texts, {.tokens = 100}, 1);
+  const SyntheticDump& exact = texts.owned[0];
+  const float bits = run(texts.views(), options_of(Tier::kLayer)).contents.levels[0].quality[0].bits_per_value;
+  for (const kernels::DType dtype :
+       {kernels::DType::kF16, kernels::DType::kBf16, kernels::DType::kE4m3, kernels::DType::kE5m2}) {
+    std::vector<Dump> dumps = texts.views();
+    const std::vector<std::byte> k = narrowed(exact.k, dtype), v = narrowed(exact.v, dtype);
+    dumps[0].shape.dtype = dtype;
+    dumps[0].k = {dtype, k};
+    dumps[0].v = {dtype, v};
+    const CalibrationOutcome outcome = run(dumps, options_of(Tier::kLayer));
+    expect_sound(outcome.contents);
+    EXPECT_NEAR(outcome.contents.levels[0].quality[0].bits_per_value, bits, 0.15F * bits);
+  }
 }
 
 TEST(Ladder, StepFollowsKlInQuarterOctaves) {
