@@ -10,7 +10,6 @@ namespace {
 
 constexpr float kEscapeBits = 8;
 constexpr float kLongEscapeBits = 24;
-constexpr std::int32_t kShortEscapes = 127;
 
 std::uint32_t frequency_of(const kernels::RansTable& table, std::size_t symbol) {
   return kernels::kRansSlots - table.encode[symbol].complement;
@@ -32,7 +31,7 @@ float ClassCosts::index_bits(std::size_t coefficient_class, std::int32_t index) 
   const kernels::RansTable& table = tables_->base[code.table];
   const float low = code.low_bits;
   if (magnitude > largest) {
-    const float escape = magnitude - largest - 1 < kShortEscapes ? kEscapeBits : kLongEscapeBits;
+    const float escape = magnitude - largest - 1 < kLongEscape ? kEscapeBits : kLongEscapeBits;
     return low + escape + slots_bits_[frequency_of(table, static_cast<std::size_t>(2 * largest + 1))];
   }
   const auto symbol = static_cast<std::size_t>(2 * magnitude - (high > 0 ? 1 : 0));

@@ -16,8 +16,12 @@ namespace sluice::codec {
 inline constexpr std::size_t kFirstWideSpread = 30;
 inline constexpr std::size_t kWideSpreads = 24;
 inline constexpr std::size_t kCodedClasses = kClasses + kShapes * kWideSpreads;
-inline constexpr std::size_t kMaxLowBits = 6;
 inline constexpr std::uint8_t kSilentClass = 255;
+
+/// Escapes of streams with a profile (run_encoder.h): the byte's low bits that say that the index follows, and its
+/// sign.
+inline constexpr std::int32_t kLongEscape = 127;
+inline constexpr std::int32_t kEscapeSign = 128;
 
 /// Class of a shape (0..3: .6, .9, 1.3, 2) and spread: sigma = 2^(-4.5 + spread / 4) steps.
 /// Precondition: kFirstWideSpread <= spread < kFirstWideSpread + kWideSpreads.  Threads: pure.

@@ -7,6 +7,7 @@
 #include "codec/lossless.h"
 #include "codec/nested_decoder.h"
 #include "codec/plain.h"
+#include "codec/profile_match.h"
 
 namespace sluice::codec {
 namespace {
@@ -19,15 +20,30 @@ Result<void> check_expected(const kernels::KernelTable& kernels, const FrameHead
   rope.scaling = {};
   if (header.rope != rope) return Error{ErrorCode::kBadField, 0, "rope differs"};
   if (header.first_position != context.first_position) return Error{ErrorCode::kBadField, 0, "position differs"};
-  if (header.profile != ContentHash()) return Error{ErrorCode::kProfileMismatch, 0, "frame profile"};
+  return {};
+}
+
+// The profile comes before anything of the payload.
+Result<void> check_profile(const FrameHeader& header, const UnitContext& context, const Profile* profile) {
+  if (!header.has_profile()) return {};
+  if (profile == nullptr || profile->id() != header.profile) {
+    return Error{ErrorCode::kProfileMismatch, 0, "frame profile"};
+  }
+  SLUICE_TRY(check_unit_fits(*profile, header.shape, context));
+  if (header.first_layer != context.first_layer) return Error{ErrorCode::kBadField, 0, "first layer differs"};
+  if (header.level >= profile->contents().levels.size()) return Error{ErrorCode::kBadField, 0, "level of the profile"};
+  const std::uint64_t stages = profile->contents().levels[header.level].stages.count();
+  if (static_cast<std::uint64_t>(header.part) >= stages) return Error{ErrorCode::kBadField, 0, "stage of the level"};
   return {};
 }
 
 }  // namespace
 
 struct Decoder::State {
-  explicit State(const kernels::KernelTable& table) : kernels(&table), nested(table), lossless(table) {}
+  State(const kernels::KernelTable& table, const Profile* known)
+      : kernels(&table), profile(known), nested(table, known), lossless(table) {}
   const kernels::KernelTable* kernels;
+  const Profile* profile;
   NestedDecoder nested;
   LosslessCoder lossless;
   std::vector<float> rows;
@@ -38,7 +54,9 @@ Decoder::Decoder(Decoder&&) noexcept = default;
 Decoder& Decoder::operator=(Decoder&&) noexcept = default;
 Decoder::~Decoder() = default;
 
-Result<Decoder> Decoder::open(const kernels::KernelTable& kernels) { return Decoder(std::make_unique<State>(kernels)); }
+Result<Decoder> Decoder::open(const kernels::KernelTable& kernels, const Profile* profile) {
+  return Decoder(std::make_unique<State>(kernels, profile));
+}
 
 Result<void> Decoder::decode(std::span<const std::span<const std::byte>> frames, const kernels::KvShape& expected,
                              const UnitContext& context, const kernels::MutableUnitView& out) {
@@ -49,6 +67,7 @@ Result<void> Decoder::decode(std::span<const std::span<const std::byte>> frames,
   for (std::size_t i = 0; i < frames.size(); ++i) {
     SLUICE_ASSIGN(views[i], parse_frame(*state_->kernels, frames[i]));
     SLUICE_TRY(check_expected(*state_->kernels, views[i].header, expected, context));
+    SLUICE_TRY(check_profile(views[i].header, context, state_->profile));
   }
   const Part part = views[0].header.part;
   const bool stands_alone = part == Part::kRaw || part == Part::kLossless || part == Part::kInt8;

@@ -18,13 +18,15 @@ namespace sluice::codec {
 /// Threads: one call at a time per object; any number of objects.
 class Decoder {
  public:
-  static Result<Decoder> open(const kernels::KernelTable& kernels);
+  /// profile: the one whose frames can be decoded besides those without; it must outlive the decoder.
+  static Result<Decoder> open(const kernels::KernelTable& kernels, const Profile* profile = nullptr);
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
   ~Decoder();
 
   /// frames: either the received stages of one unit in order (base, or base and refinement 1, or all three), or one
-  /// raw, lossless or 8-bit frame. `expected` and `context` (rope, first position) must be what the headers say.
+  /// raw, lossless or 8-bit frame. `expected` and `context` (rope, first position, with a profile first layer) must be
+  /// what the headers say.
   /// Errors: those of parse_frame; kBadField when shape, rope, position, order or parent differ; kProfileMismatch;
   ///         kBadLength and kCorruptStream for payloads that lie. `out` is untouched on every error.
   /// Precondition: out.shape == expected.

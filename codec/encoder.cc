@@ -50,6 +50,9 @@ Result<Encoder> Encoder::open(const kernels::KernelTable& kernels, const Encoder
   if (!is_sane(options.key_step) || !is_sane(options.value_step)) {
     return Error{ErrorCode::kInvalidArgument, 0, "encoder step"};
   }
+  if (options.profile != nullptr && options.level >= options.profile->contents().levels.size()) {
+    return Error{ErrorCode::kInvalidArgument, 0, "encoder level"};
+  }
   return Encoder(std::make_unique<State>(kernels, options));
 }
 

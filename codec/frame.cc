@@ -12,6 +12,7 @@ namespace {
 // Offsets of FORMAT.md section 2.
 constexpr std::size_t kMagicAt = 0, kVersionAt = 4, kPartAt = 6, kDTypeAt = 7, kLayersAt = 8, kTokensAt = 12;
 constexpr std::size_t kHeadsAt = 16, kHeadDimAt = 20, kRopeStyleAt = 24, kRopeDimsAt = 28, kRopeBaseAt = 32;
+constexpr std::size_t kLevelAt = 25, kFirstLayerAt = 26;
 constexpr std::size_t kPositionAt = 40, kRawTokensAt = 48, kFineTokensAt = 50, kProfileAt = 56, kParentAt = 64;
 constexpr std::size_t kPayloadAt = 72, kDigestAt = 80, kRopeScalingAt = 88;
 
@@ -38,6 +39,8 @@ bool is_valid(const FrameHeader& header) {
   if (header.first_position.value() > kMaxPosition) return false;
   const std::uint64_t special = header.raw_tokens.count() + header.fine_tokens.count();
   if (special > shape.tokens.count() || (!is_nested(header.part) && special != 0)) return false;
+  if (header.has_profile() && (!is_nested(header.part) || !header.fine_tokens.is_zero())) return false;
+  if (!header.has_profile() && (header.level != 0 || header.first_layer != LayerIndex())) return false;
   const bool refines = header.part == Part::kRefinement1 || header.part == Part::kRefinement2;
   return refines || header.parent == ContentHash();
 }
@@ -51,6 +54,8 @@ FrameHeader read_fields(std::span<const std::byte> bytes) {
   header.shape.kv_heads = Heads(load<std::uint32_t>(bytes, kHeadsAt));
   header.shape.head_dim = HeadDim(load<std::uint32_t>(bytes, kHeadDimAt));
   header.rope.style = static_cast<kernels::RopeStyle>(load<std::uint8_t>(bytes, kRopeStyleAt));
+  header.level = load<std::uint8_t>(bytes, kLevelAt);
+  header.first_layer = LayerIndex(load<std::uint16_t>(bytes, kFirstLayerAt));
   header.rope.dims = load<std::uint32_t>(bytes, kRopeDimsAt);
   header.rope.base = load<double>(bytes, kRopeBaseAt);
   header.first_position = TokenIndex(load<std::uint64_t>(bytes, kPositionAt));
@@ -75,6 +80,8 @@ void write_fields(const FrameHeader& header, std::span<std::byte> bytes) {
   store(bytes, kHeadsAt, static_cast<std::uint32_t>(header.shape.kv_heads.count()));
   store(bytes, kHeadDimAt, static_cast<std::uint32_t>(header.shape.head_dim.count()));
   store(bytes, kRopeStyleAt, static_cast<std::uint8_t>(header.rope.style));
+  store(bytes, kLevelAt, header.level);
+  store(bytes, kFirstLayerAt, static_cast<std::uint16_t>(header.first_layer.value()));
   store(bytes, kRopeDimsAt, header.rope.dims);
   store(bytes, kRopeBaseAt, header.rope.base);
   store(bytes, kPositionAt, header.first_position.value());

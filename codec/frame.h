@@ -19,6 +19,8 @@ namespace sluice::codec {
 inline constexpr std::uint32_t kFrameMagic = 0x464B4C53;  ///< "SLKF" in little-endian bytes
 inline constexpr std::uint16_t kFrameVersion = 1;
 inline constexpr std::size_t kFrameHeaderSize = 96;
+/// Stages of the nested bitstream: base, refinement 1, refinement 2.
+inline constexpr std::size_t kNestedStages = 3;
 /// Bounds of what a header may claim; far above any model, small enough that no product of them wraps 64 bits.
 inline constexpr std::uint64_t kMaxLayers = 4096;
 inline constexpr std::uint64_t kMaxTokens = 4096;
@@ -38,13 +40,16 @@ struct FrameHeader {
   Tokens raw_tokens;
   /// Trailing tokens of the unit that are coded at half the step (the newest of the request).
   Tokens fine_tokens;
-  /// Profile that the frame was made with; 0 for none.
+  /// Profile that the frame was made with, its level, and the unit's first layer in it; all 0 for none.
   ContentHash profile;
+  std::uint8_t level = 0;
+  LayerIndex first_layer;
   /// Digest of the frame that this one refines; 0 for a part that stands alone.
   ContentHash parent;
   Bytes payload;
   /// Over the header, with this field as zero, and the payload; set by seal_frame.
   ContentHash digest;
+  bool has_profile() const { return profile != ContentHash(); }
   bool operator==(const FrameHeader&) const = default;
 };
 

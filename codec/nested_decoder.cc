@@ -5,7 +5,8 @@
 #include <cstring>
 
 #include "codec/byte_order.h"
-#include "codec/plane_symbols.h"
+#include "codec/plane_fit.h"
+#include "codec/profile_planes.h"
 
 namespace sluice::codec {
 namespace {
@@ -21,14 +22,16 @@ Result<void> check_chain(std::span<const FrameView> stages) {
     if (i == 0) continue;
     const FrameHeader& coarser = stages[i - 1].header;
     const bool same_split = header.raw_tokens == coarser.raw_tokens && header.fine_tokens == coarser.fine_tokens;
-    if (header.parent != coarser.digest || !same_split) return Error{ErrorCode::kBadField, 0, "parent of a refinement"};
+    const bool same_signal = header.profile == coarser.profile && header.level == coarser.level;
+    if (header.parent != coarser.digest || !same_split || !same_signal)
+      return Error{ErrorCode::kBadField, 0, "parent of a refinement"};
   }
   return {};
 }
 
 // Steps must be positive and finite and classes known, else decoded values would be rubbish with a valid digest.
 Result<void> check_side_information(const NestedLayout& layout, std::span<const std::byte> payload) {
-  if (layout.runs.coded() == 0) return {};
+  if (layout.runs.coded() == 0 || layout.has_profile) return {};
   for (std::size_t i = 0; i < layout.streams * layout.heads; ++i) {
     const float step = from_bf16(load<std::uint16_t>(payload, layout.steps_at + 2 * i));
     if (!std::isfinite(step) || step <= 0) return Error{ErrorCode::kCorruptStream, 0, "step"};
@@ -45,7 +48,12 @@ Result<void> check_side_information(const NestedLayout& layout, std::span<const 
 
 }  // namespace
 
-NestedDecoder::NestedDecoder(const kernels::KernelTable& kernels) : kernels_(&kernels), tables_(make_static_tables()) {}
+NestedDecoder::NestedDecoder(const kernels::KernelTable& kernels, const Profile* profile)
+    : kernels_(&kernels), profile_(profile), tables_(make_static_tables()), runs_(kernels, *tables_) {
+  if (profile == nullptr) return;
+  signal_.emplace(kernels, *profile);
+  token_class_tables_ = make_token_class_tables(profile->contents());
+}
 
 Result<void> NestedDecoder::decode(std::span<const FrameView> stages, const kernels::MutableUnitView& out) {
   SLUICE_TRY(check_chain(stages));
@@ -59,117 +67,163 @@ Result<void> NestedDecoder::decode(std::span<const FrameView> stages, const kern
     cursor.escapes_at = cursor.words_at + 2 * totals.words;
   }
   const FrameView& base = stages[0];
-  const NestedLayout& layout = cursors[0].layout;
-  SLUICE_TRY(check_side_information(layout, base.payload));
-  const std::size_t coded = layout.runs.coded();
-  indices_.resize(layout.streams * layout.symbols());
-  symbols_.resize(coded);
-  contexts_.resize(coded);
-  columns_.resize(layout.symbols());
-  if (coded != 0) {
-    const std::byte* const classes = base.payload.data() + layout.classes_at;
-    classes_ = {reinterpret_cast<const std::uint8_t*>(classes), layout.streams * layout.width};
-    for (std::size_t i = 0; i < stages.size(); ++i) SLUICE_TRY(read_stage(i, cursors[i]));
+  SLUICE_TRY(check_side_information(cursors[0].layout, base.payload));
+  start(base);
+  for (std::size_t i = 0; layout_.runs.coded() != 0 && i < stages.size(); ++i) {
+    SLUICE_TRY(read_stage(i, cursors[i]));
+    if (i == 0 && layout_.has_profile && profile_->contents().tier == Tier::kPredicted) rebuild_references();
   }
   kernels::fill_rope_angles(base.header.rope, base.header.first_position.value() + base.header.raw_tokens.count(),
-                            coded, angles_);
-  for (std::size_t stream = 0; stream < layout.streams; ++stream) write_plane(base, stages.size(), stream, out);
+                            layout_.runs.coded(), angles_);
+  for (std::size_t stream = 0; stream < layout_.streams; ++stream) write_plane(base, stages.size(), stream, out);
   return {};
+}
+
+void NestedDecoder::start(const FrameView& base) {
+  layout_ = nested_layout(base.header);
+  level_ = base.header.level;
+  first_stream_ = 2 * base.header.first_layer.value();
+  const std::size_t layers = layout_.streams / 2;
+  if (groups_.size() < layers) groups_.resize(layers);
+  indices_.resize(layout_.streams * layout_.indices());
+  columns_.resize(layout_.indices());
+  if (layout_.has_profile) {
+    // Silent coefficients are not in the stream.
+    std::fill(indices_.begin(), indices_.end(), std::int16_t{0});
+    token_classes_.resize(layout_.runs.coded());
+    coefficients_.resize(layout_.indices());
+    return;
+  }
+  group_by_age(layout_.runs.ordinary, layout_.runs.fine, groups_[0]);
+  const std::size_t size = layout_.runs.coded() == 0 ? 0 : layout_.streams * layout_.width;
+  sent_classes_ = {reinterpret_cast<const std::uint8_t*>(base.payload.data() + layout_.classes_at), size};
 }
 
 Result<void> NestedDecoder::read_stage(std::size_t stage, Cursor& cursor) {
   for (std::size_t stream = 0; stream < cursor.layout.streams; ++stream) {
-    SLUICE_TRY(read_stream(stage, stream, cursor));
+    SLUICE_ASSIGN(StreamReader reader, open_stream(stage, stream, cursor));
+    SLUICE_TRY(read_stream(stage, stream, reader));
   }
   return {};
 }
 
-Result<void> NestedDecoder::read_stream(std::size_t stage, std::size_t stream, Cursor& cursor) {
+Result<StreamReader> NestedDecoder::open_stream(std::size_t stage, std::size_t stream, Cursor& cursor) const {
   const NestedLayout& layout = cursor.layout;
-  const std::size_t coded = layout.runs.coded();
-  const std::size_t lanes = layout.runs.lanes();
   const std::size_t entry = layout.directory_at + stream * layout.entry_size;
   const std::size_t words_size = 2 * std::size_t{load<std::uint32_t>(cursor.payload, entry)};
-  kernels::RansReader reader;
-  reader.states.fill(kernels::kRansStart);
-  std::memcpy(reader.states.data(), cursor.payload.data() + layout.states_at + 4 * stream * lanes, 4 * lanes);
-  const bool in_range = std::all_of(reader.states.begin(), reader.states.end(),
-                                    [](std::uint32_t state) { return state >= kernels::kRansStart; });
+  StreamReader reader;
+  reader.form = layout.has_profile ? EscapeForm::kBytes : EscapeForm::kWords;
+  auto& states = reader.words.states;
+  states.fill(kernels::kRansStart);
+  std::memcpy(states.data(), cursor.payload.data() + layout.states_at + 4 * stream * layout.lanes, 4 * layout.lanes);
+  const bool in_range =
+      std::all_of(states.begin(), states.end(), [](std::uint32_t state) { return state >= kernels::kRansStart; });
   if (!in_range) return Error{ErrorCode::kCorruptStream, 0, "lane state"};
-  reader.cursor = cursor.payload.data() + cursor.words_at;
-  reader.end = reader.cursor + words_size;
+  reader.words.cursor = cursor.payload.data() + cursor.words_at;
+  reader.words.end = reader.words.cursor + words_size;
   cursor.words_at += words_size;
   if (stage == 0) {
-    const std::size_t escapes_size = 2 * std::size_t{load<std::uint32_t>(cursor.payload, entry + 4)};
-    escapes_ = cursor.payload.subspan(cursor.escapes_at, escapes_size);
+    const std::size_t escapes_size = layout.escape_unit() * load<std::uint32_t>(cursor.payload, entry + 4);
+    reader.escapes = cursor.payload.subspan(cursor.escapes_at, escapes_size);
     cursor.escapes_at += escapes_size;
   }
-  for (std::size_t channel = 0; channel < layout.width; ++channel) {
-    const std::size_t ordinary = classes_[stream * layout.width + channel];
-    const auto column = std::span<std::int16_t>(indices_).subspan((stream * layout.width + channel) * coded, coded);
-    const bool complete = read_run(stage, ordinary, column.first(layout.runs.ordinary), reader) &&
-                          read_run(stage, fine_class(ordinary), column.subspan(layout.runs.ordinary), reader);
-    if (!complete) return Error{ErrorCode::kCorruptStream, 0, "escapes"};
+  return reader;
+}
+
+Result<void> NestedDecoder::read_stream(std::size_t stage, std::size_t stream, StreamReader& reader) {
+  if (stage == 0 && layout_.has_profile && stream % 2 == 0) read_token_classes(stream / 2, reader);
+  const PlanInput input{.classes = classes_of(stage, stream), .width = layout_.width, .groups = &groups_of(stream)};
+  layout_.has_profile ? plan_by_class(input, plan_) : plan_by_channel(input, plan_);
+  if (stage != 0) {
+    runs_.read_refinement(stage, plan_, reader, indices_of(stream));
+  } else if (!runs_.read_base(plan_, reader, indices_of(stream))) {
+    return Error{ErrorCode::kCorruptStream, 0, "escapes"};
   }
-  if (!kernels::is_finished(reader) || !escapes_.empty()) return Error{ErrorCode::kCorruptStream, 0, "stream end"};
+  if (!kernels::is_finished(reader.words) || !reader.escapes.empty()) {
+    return Error{ErrorCode::kCorruptStream, 0, "stream end"};
+  }
   return {};
 }
 
-bool NestedDecoder::read_run(std::size_t stage, std::size_t class_index, std::span<std::int16_t> indices,
-                             kernels::RansReader& reader) {
-  const std::span<std::uint8_t> symbols = std::span(symbols_).first(indices.size());
-  if (stage == 0) {
-    const std::uint32_t largest = tables_->largest[class_index];
-    kernels_->rans_decode(reader, tables_->base[class_index], symbols);
-    if (kernels_->unfold(symbols, largest, indices) == 0) return true;
-    return fill_escapes(largest, indices);
+void NestedDecoder::read_token_classes(std::size_t layer, StreamReader& reader) {
+  const std::size_t classes = profile_->contents().token_classes;
+  std::fill(token_classes_.begin(), token_classes_.end(), std::uint8_t{0});
+  // The table has as many symbols as there are classes: whatever the words say, none is larger.
+  if (classes > 1) {
+    kernels_->rans_decode(reader.words, token_class_tables_[first_stream_ / 2 + layer], token_classes_);
   }
-  const std::span<std::uint8_t> contexts = std::span(contexts_).first(indices.size());
-  kernels_->context(indices, contexts);
-  kernels_->rans_decode_context(reader, tables_->refinement[stage - 1][class_index], contexts, symbols);
-  kernels_->refine(symbols, indices);
-  return true;
+  group_by_class(token_classes_, classes, groups_[layer]);
 }
 
-bool NestedDecoder::fill_escapes(std::uint32_t largest, std::span<std::int16_t> indices) {
-  for (std::size_t i = 0; i < indices.size(); ++i) {
-    if (symbols_[i] != 2 * largest + 1) continue;
-    if (escapes_.empty()) return false;
-    indices[i] = load<std::int16_t>(escapes_, 0);
-    escapes_ = escapes_.subspan(2);
+std::span<const std::uint8_t> NestedDecoder::classes_of(std::size_t stage, std::size_t stream) {
+  if (layout_.has_profile) return profile_->classes(level_, stage, first_stream_ + stream);
+  const std::span<const std::uint8_t> ordinary = sent_classes_.subspan(stream * layout_.width, layout_.width);
+  classes_.assign(ordinary.begin(), ordinary.end());
+  for (const std::uint8_t name : ordinary) classes_.push_back(static_cast<std::uint8_t>(fine_class(name)));
+  return classes_;
+}
+
+void NestedDecoder::rebuild_references() {
+  const ProfileLevel& level = profile_->contents().levels[level_];
+  const std::size_t size = layout_.indices();
+  decoded_.resize(layout_.streams * size);
+  predicted_.resize(size);
+  for (std::size_t stream = 0; stream < layout_.streams; ++stream) {
+    const std::span<float> y = std::span(decoded_).subspan(stream * size, size);
+    signal_->predict({first_stream_ + stream, layout_.runs.coded()}, decoded_, first_stream_, predicted_);
+    signal_->rebuild({indices_of(stream), &groups_of(stream), level.step, level.unit_magnitude}, y);
+    for (std::size_t i = 0; i < size; ++i) y[i] += predicted_[i];
   }
-  return true;
 }
 
 void NestedDecoder::write_plane(const FrameView& base, std::size_t stages, std::size_t stream,
                                 const kernels::MutableUnitView& out) {
-  const NestedLayout layout = nested_layout(base.header);
   const bool is_key = stream % 2 == 0;
   const kernels::MutablePlaneView& plane = (is_key ? out.k : out.v)[stream / 2];
   const std::uint64_t raw = base.header.raw_tokens.count();
-  kernels_->place_rows(base.payload.subspan(stream * layout.raw_row_size, layout.raw_row_size), base.header.shape,
+  kernels_->place_rows(base.payload.subspan(stream * layout_.raw_row_size, layout_.raw_row_size), base.header.shape,
                        {0, raw}, plane);
-  const std::size_t coded = layout.runs.coded();
-  if (coded == 0) return;
-  const std::size_t dim = layout.width / layout.heads;
-  for (std::size_t channel = 0; channel < layout.width; ++channel) {
-    const std::size_t step_at = layout.steps_at + 2 * (stream * layout.heads + channel / dim);
-    const float step = from_bf16(load<std::uint16_t>(base.payload, step_at)) * kStageStep[stages - 1];
-    const float mean =
-        from_bf16(load<std::uint16_t>(base.payload, layout.means_at + 2 * (stream * layout.width + channel)));
-    const auto column =
-        std::span<const std::int16_t>(indices_).subspan((stream * layout.width + channel) * coded, coded);
-    const std::span<float> values = std::span(columns_).subspan(channel * coded, coded);
-    kernels_->dequantize(column.first(layout.runs.ordinary), {.mean = mean, .step = step},
-                         values.first(layout.runs.ordinary));
-    kernels_->dequantize(column.subspan(layout.runs.ordinary), {.mean = mean, .step = step / 2},
-                         values.subspan(layout.runs.ordinary));
-  }
-  const PlaneExtent extent{.shape = &base.header.shape, .range = {raw, coded}};
+  if (layout_.runs.coded() == 0) return;
+  layout_.has_profile ? dequantize_profiled(stages, stream) : dequantize_fitted(base, stages, stream);
+  const PlaneExtent extent{.shape = &base.header.shape, .range = {raw, layout_.runs.coded()}};
   if (is_key) {
     rotate_columns(*kernels_, extent, {.rope = &base.header.rope, .angles = &angles_, .sine_sign = 1.0F}, columns_);
   }
   store_columns(*kernels_, extent, columns_, plane, strip_);
+}
+
+void NestedDecoder::dequantize_fitted(const FrameView& base, std::size_t stages, std::size_t stream) {
+  const std::size_t coded = layout_.runs.coded();
+  const std::size_t dim = layout_.width / layout_.heads;
+  for (std::size_t channel = 0; channel < layout_.width; ++channel) {
+    const std::size_t step_at = layout_.steps_at + 2 * (stream * layout_.heads + channel / dim);
+    const float step = from_bf16(load<std::uint16_t>(base.payload, step_at)) * kStageStep[stages - 1];
+    const float mean =
+        from_bf16(load<std::uint16_t>(base.payload, layout_.means_at + 2 * (stream * layout_.width + channel)));
+    const std::span<const std::int16_t> column = indices_of(stream).subspan(channel * coded, coded);
+    const std::span<float> values = std::span(columns_).subspan(channel * coded, coded);
+    kernels_->dequantize(column.first(layout_.runs.ordinary), {.mean = mean, .step = step},
+                         values.first(layout_.runs.ordinary));
+    kernels_->dequantize(column.subspan(layout_.runs.ordinary), {.mean = mean, .step = step / 2},
+                         values.subspan(layout_.runs.ordinary));
+  }
+}
+
+void NestedDecoder::dequantize_profiled(std::size_t stages, std::size_t stream) {
+  const ProfileLevel& level = profile_->contents().levels[level_];
+  const SignalExtent extent{first_stream_ + stream, layout_.runs.coded()};
+  const float unit = stages == 1 ? level.unit_magnitude : 1.0F;
+  const bool predicts = profile_->contents().tier == Tier::kPredicted;
+  if (predicts && stages == 1) {
+    signal_->inverse(extent, std::span(decoded_).subspan(stream * layout_.indices(), layout_.indices()), columns_);
+    return;
+  }
+  signal_->rebuild({indices_of(stream), &groups_of(stream), level.step * kStageStep[stages - 1], unit}, coefficients_);
+  if (predicts) {
+    signal_->predict(extent, decoded_, first_stream_, predicted_);
+    for (std::size_t i = 0; i < coefficients_.size(); ++i) coefficients_[i] += predicted_[i];
+  }
+  signal_->inverse(extent, coefficients_, columns_);
 }
 
 }  // namespace sluice::codec

@@ -4,38 +4,25 @@
 #include <cstring>
 
 #include "codec/byte_order.h"
+#include "codec/profile_match.h"
 
 namespace sluice::codec {
 namespace {
 
 constexpr std::array<Part, kNestedStages> kParts{Part::kBase, Part::kRefinement1, Part::kRefinement2};
 // Below this many tokens a mean and a class per channel cost more than they save: such a unit is all raw rows.
-constexpr std::uint64_t kFewestCodedTokens = 2;
-
-// Which tokens of the unit are raw (the request's first) and which are fine (its newest).
-FrameHeader header_of(const kernels::UnitView& unit, const UnitContext& context, const EncoderOptions& options) {
-  FrameHeader header;
-  header.shape = unit.shape;
-  header.rope = canonical(context.rope);
-  header.first_position = context.first_position;
-  const std::uint64_t tokens = unit.shape.tokens.count();
-  const std::uint64_t first = context.first_position.value();
-  const std::uint64_t raw_end = options.raw_first.count();
-  std::uint64_t raw = first < raw_end ? std::min(tokens, raw_end - first) : 0;
-  if (tokens - raw < kFewestCodedTokens) raw = tokens;
-  const std::uint64_t request = context.request_tokens.count();
-  const std::uint64_t newest = request - std::min(request, options.fine_newest.count());
-  const std::uint64_t fine_first = std::max(newest, first + raw);
-  const std::uint64_t end = first + tokens;
-  header.raw_tokens = Tokens(raw);
-  header.fine_tokens = Tokens(fine_first < end ? end - fine_first : 0);
-  return header;
-}
+constexpr std::uint64_t kFewestFittedTokens = 2;
+// Stands for any profile where only the layout of its frames matters.
+constexpr ContentHash kAnyProfile(1);
 
 }  // namespace
 
 NestedEncoder::NestedEncoder(const kernels::KernelTable& kernels, const EncoderOptions& options)
-    : kernels_(&kernels), options_(options), tables_(make_static_tables()) {}
+    : kernels_(&kernels), options_(options), tables_(make_static_tables()), runs_(kernels, *tables_) {
+  if (options.profile == nullptr) return;
+  profile_planes_.emplace(kernels, *options.profile, options.level);
+  stages_ = options.profile->contents().levels[options.level].stages.count();
+}
 
 Bytes NestedEncoder::max_size(const kernels::KvShape& shape, Part part) {
   FrameHeader coded;
@@ -43,17 +30,46 @@ Bytes NestedEncoder::max_size(const kernels::KvShape& shape, Part part) {
   coded.shape = shape;
   FrameHeader raw = coded;
   raw.raw_tokens = shape.tokens;
-  const NestedLayout all_coded = nested_layout(coded);
-  const NestedLayout all_raw = nested_layout(raw);
-  return Bytes(kFrameHeaderSize + max_payload(all_coded) + max_payload(all_raw));
+  FrameHeader profile = coded;
+  profile.profile = kAnyProfile;
+  const std::size_t most = std::max(max_payload(nested_layout(coded)), max_payload(nested_layout(profile)));
+  return Bytes(kFrameHeaderSize + most + max_payload(nested_layout(raw)));
+}
+
+// Which tokens of the unit are raw (the request's first) and which are fine (its newest; with a profile those have
+// token classes of their own).
+FrameHeader NestedEncoder::header_of(const kernels::UnitView& unit, const UnitContext& context) const {
+  FrameHeader header;
+  header.shape = unit.shape;
+  header.rope = canonical(context.rope);
+  header.first_position = context.first_position;
+  const std::uint64_t tokens = unit.shape.tokens.count();
+  const std::uint64_t first = context.first_position.value();
+  const std::uint64_t raw_end = options_.raw_first.count();
+  std::uint64_t raw = first < raw_end ? std::min(tokens, raw_end - first) : 0;
+  if (options_.profile != nullptr) {
+    header.raw_tokens = Tokens(raw);
+    header.profile = options_.profile->id();
+    header.level = static_cast<std::uint8_t>(options_.level);
+    header.first_layer = context.first_layer;
+    return header;
+  }
+  if (tokens - raw < kFewestFittedTokens) raw = tokens;
+  const std::uint64_t request = context.request_tokens.count();
+  const std::uint64_t newest = request - std::min(request, options_.fine_newest.count());
+  const std::uint64_t fine_first = std::max(newest, first + raw);
+  const std::uint64_t end = first + tokens;
+  header.raw_tokens = Tokens(raw);
+  header.fine_tokens = Tokens(fine_first < end ? end - fine_first : 0);
+  return header;
 }
 
 NestedEncoder::Stages NestedEncoder::plan(const kernels::UnitView& unit, const UnitContext& context,
                                           std::span<std::byte> out) const {
   Stages stages;
-  const FrameHeader header = header_of(unit, context, options_);
+  const FrameHeader header = header_of(unit, context);
   std::size_t at = 0;
-  for (std::size_t i = 0; i < kNestedStages; ++i) {
+  for (std::size_t i = 0; i < stages_; ++i) {
     stages[i].header = header;
     stages[i].header.part = kParts[i];
     stages[i].layout = nested_layout(stages[i].header);
@@ -69,79 +85,109 @@ NestedEncoder::Stages NestedEncoder::plan(const kernels::UnitView& unit, const U
 
 Result<EncodedUnit> NestedEncoder::encode(const kernels::UnitView& unit, const UnitContext& context,
                                           std::span<std::byte> out) {
+  if (options_.profile != nullptr) SLUICE_TRY(check_unit_fits(*options_.profile, unit.shape, context));
   Stages stages = plan(unit, context, out);
   const Stage& base = stages[0];
-  const TokenRuns& runs = base.layout.runs;
+  const NestedLayout& layout = base.layout;
+  const std::uint64_t first_coded = context.first_position.value() + base.header.raw_tokens.count();
   rope_ = base.header.rope;
-  kernels::fill_rope_angles(rope_, context.first_position.value() + base.header.raw_tokens.count(), runs.coded(),
-                            angles_);
-  columns_.resize(base.layout.symbols());
-  words_.resize(2 * base.layout.symbols());
+  kernels::fill_rope_angles(rope_, first_coded, layout.runs.coded(), angles_);
+  for (auto& columns : columns_) columns.resize(layout.indices());
+  words_.resize(2 * layout.max_symbols());
   escapes_.clear();
-  for (std::size_t stream = 0; stream < base.layout.streams; ++stream) {
-    SLUICE_TRY(encode_plane(unit, stream, stages));
+  if (profile_planes_) {
+    profile_planes_->start({.first_layer = context.first_layer.value(),
+                            .layers = unit.shape.layers.count(),
+                            .tokens = layout.runs.coded(),
+                            .first_position = first_coded,
+                            .request_tokens = context.request_tokens.count(),
+                            .fine_newest = options_.fine_newest.count()});
+  } else {
+    group_by_age(layout.runs.ordinary, layout.runs.fine, groups_);
   }
-  const std::size_t escapes_size = 2 * escapes_.size();
-  if (escapes_size != 0) {
-    std::memcpy(stages[0].frame.data() + kFrameHeaderSize + stages[0].end, escapes_.data(), escapes_size);
+  for (std::size_t layer = 0; layer < unit.shape.layers.count(); ++layer) {
+    SLUICE_TRY(encode_layer(unit, layer, stages));
   }
-  stages[0].end += escapes_size;
+  if (!escapes_.empty()) {
+    std::memcpy(stages[0].frame.data() + kFrameHeaderSize + stages[0].end, escapes_.data(), escapes_.size());
+  }
+  stages[0].end += escapes_.size();
   return seal(stages, out);
 }
 
-Result<void> NestedEncoder::encode_plane(const kernels::UnitView& unit, std::size_t stream, Stages& stages) {
+Result<void> NestedEncoder::encode_layer(const kernels::UnitView& unit, std::size_t layer, Stages& stages) {
   const Stage& base = stages[0];
+  for (const std::size_t side : {std::size_t{0}, std::size_t{1}})
+    load_plane(unit, 2 * layer + side, base, columns_[side]);
+  if (base.layout.runs.coded() == 0) return {};
+  if (profile_planes_) profile_planes_->load_layer(layer, columns_[0], columns_[1]);
+  for (std::size_t stream = 2 * layer; stream < 2 * layer + 2; ++stream) {
+    SLUICE_ASSIGN(const CodedPlane plane, code_plane(stream, base));
+    const std::size_t escapes_before = escapes_.size();
+    for (std::size_t stage = 0; stage < stages_; ++stage) write_stream(stage, stream, plane, stages[stage]);
+    const std::size_t escapes = (escapes_.size() - escapes_before) / base.layout.escape_unit();
+    store(base.frame, kFrameHeaderSize + base.layout.directory_at + stream * base.layout.entry_size + 4,
+          static_cast<std::uint32_t>(escapes));
+  }
+  return {};
+}
+
+void NestedEncoder::load_plane(const kernels::UnitView& unit, std::size_t stream, const Stage& base,
+                               std::span<float> columns) {
   const NestedLayout& layout = base.layout;
   const bool is_key = stream % 2 == 0;
   const kernels::PlaneView& plane = (is_key ? unit.k : unit.v)[stream / 2];
   const std::uint64_t raw = base.header.raw_tokens.count();
   kernels_->copy_rows(plane, unit.shape, {0, raw},
                       base.frame.subspan(kFrameHeaderSize + stream * layout.raw_row_size, layout.raw_row_size));
-  if (layout.runs.coded() == 0) return {};
+  if (layout.runs.coded() == 0) return;
   const PlaneExtent extent{.shape = &unit.shape, .range = {raw, layout.runs.coded()}};
-  load_columns(*kernels_, extent, plane, columns_, strip_);
-  if (is_key) rotate_columns(*kernels_, extent, {.rope = &rope_, .angles = &angles_, .sine_sign = -1.0F}, columns_);
+  load_columns(*kernels_, extent, plane, columns, strip_);
+  if (is_key) rotate_columns(*kernels_, extent, {.rope = &rope_, .angles = &angles_, .sine_sign = -1.0F}, columns);
+}
+
+Result<CodedPlane> NestedEncoder::code_plane(std::size_t stream, const Stage& base) {
+  if (profile_planes_) return profile_planes_->code(stream);
+  const bool is_key = stream % 2 == 0;
   const float relative_step = is_key ? options_.key_step : options_.value_step;
-  SLUICE_TRY(analyse_plane(*kernels_, *tables_, {.columns = columns_, .layout = layout, .relative_step = relative_step},
-                           plane_));
+  SLUICE_TRY(fit_plane(*kernels_,
+                       {.columns = columns_[stream % 2], .layout = base.layout, .relative_step = relative_step}, fit_));
   write_side_information(stream, base);
-  for (std::size_t stage = 0; stage < kNestedStages; ++stage) write_stream(stage, stream, stages[stage]);
-  store(base.frame, kFrameHeaderSize + layout.directory_at + stream * layout.entry_size + 4,
-        static_cast<std::uint32_t>(plane_.escapes.size()));
-  escapes_.insert(escapes_.end(), plane_.escapes.begin(), plane_.escapes.end());
-  return {};
+  CodedPlane plane{.groups = &groups_};
+  for (std::size_t stage = 0; stage < stages_; ++stage) {
+    plane.classes[stage] = fit_.classes;
+    plane.indices[stage] = fit_.indices[stage];
+  }
+  return plane;
 }
 
 void NestedEncoder::write_side_information(std::size_t stream, const Stage& base) const {
   const NestedLayout& layout = base.layout;
   std::byte* const payload = base.frame.data() + kFrameHeaderSize;
-  std::memcpy(payload + layout.steps_at + 2 * stream * layout.heads, plane_.steps.data(), 2 * layout.heads);
-  std::memcpy(payload + layout.means_at + 2 * stream * layout.width, plane_.means.data(), 2 * layout.width);
-  std::memcpy(payload + layout.classes_at + stream * layout.width, plane_.classes.data(), layout.width);
+  std::memcpy(payload + layout.steps_at + 2 * stream * layout.heads, fit_.steps.data(), 2 * layout.heads);
+  std::memcpy(payload + layout.means_at + 2 * stream * layout.width, fit_.means.data(), 2 * layout.width);
+  std::memcpy(payload + layout.classes_at + stream * layout.width, fit_.classes.data(), layout.width);
 }
 
-void NestedEncoder::write_stream(std::size_t stage_index, std::size_t stream, Stage& stage) {
+void NestedEncoder::write_stream(std::size_t stage_index, std::size_t stream, const CodedPlane& plane, Stage& stage) {
   const NestedLayout& layout = stage.layout;
-  const std::size_t coded = layout.runs.coded();
-  kernels::RansWriter writer = kernels::open_rans_writer(words_);
-  const auto encode_run = [&](std::size_t class_index, std::size_t offset, std::size_t count) {
-    const auto symbols = std::span<const std::uint8_t>(plane_.symbols[stage_index]).subspan(offset, count);
-    if (stage_index == 0) return kernels_->rans_encode(writer, tables_->base[class_index], symbols);
-    const auto contexts = std::span<const std::uint8_t>(plane_.contexts[stage_index - 1]).subspan(offset, count);
-    kernels_->rans_encode_context(writer, tables_->refinement[stage_index - 1][class_index], contexts, symbols);
-  };
-  for (std::size_t channel = layout.width; channel-- > 0;) {
-    const std::size_t ordinary = plane_.classes[channel];
-    encode_run(fine_class(ordinary), channel * coded + layout.runs.ordinary, layout.runs.fine);
-    encode_run(ordinary, channel * coded, layout.runs.ordinary);
+  const PlanInput input{.classes = plane.classes[stage_index], .width = layout.width, .groups = plane.groups};
+  layout.has_profile ? plan_by_class(input, plan_) : plan_by_channel(input, plan_);
+  runs_.clear();
+  if (stage_index == 0) {
+    if (!plane.token_classes.empty()) runs_.add(*plane.token_class_table, plane.token_classes);
+    runs_.add_base(plan_, plane.indices[0], layout.has_profile ? EscapeForm::kBytes : EscapeForm::kWords);
+    escapes_.insert(escapes_.end(), runs_.escapes().begin(), runs_.escapes().end());
+  } else {
+    runs_.add_refinement(stage_index, plan_, plane.indices[stage_index - 1], plane.indices[stage_index]);
   }
+  const kernels::RansWriter writer = runs_.encode(words_);
   const std::size_t size = static_cast<std::size_t>(words_.data() + words_.size() - writer.cursor);
   std::byte* const payload = stage.frame.data() + kFrameHeaderSize;
-  SLUICE_ASSERT(size <= 2 * max_words(layout.symbols()));
+  SLUICE_ASSERT(size <= 2 * max_words(runs_.symbols()));
   std::memcpy(payload + stage.end, writer.cursor, size);
   stage.end += size;
-  const std::size_t lanes = layout.runs.lanes();
-  std::memcpy(payload + layout.states_at + 4 * stream * lanes, writer.states.data(), 4 * lanes);
+  std::memcpy(payload + layout.states_at + 4 * stream * layout.lanes, writer.states.data(), 4 * layout.lanes);
   store(stage.frame, kFrameHeaderSize + layout.directory_at + stream * layout.entry_size,
         static_cast<std::uint32_t>(size / 2));
 }
@@ -150,14 +196,15 @@ EncodedUnit NestedEncoder::seal(Stages& stages, std::span<std::byte> out) const 
   EncodedUnit result;
   std::size_t at = 0;
   ContentHash parent;
-  for (std::size_t i = 0; i < kNestedStages; ++i) {
+  for (std::size_t i = 0; i < stages_; ++i) {
     const std::size_t size = kFrameHeaderSize + stages[i].end;
     std::memmove(out.data() + at, stages[i].frame.data(), size);
     stages[i].header.parent = parent;
     parent = seal_frame(*kernels_, stages[i].header, out.subspan(at, size));
-    result.parts[i] = {.part = kParts[i], .offset = Bytes(at), .size = Bytes(size)};
+    result.all[i] = {.part = kParts[i], .offset = Bytes(at), .size = Bytes(size)};
     at += size;
   }
+  result.stages = stages_;
   return result;
 }
 

@@ -1,16 +1,23 @@
-// Writes base, refinement 1 and refinement 2 of one unit. Each stage is filled at its largest possible offset, then
-// moved down, so that one pass over the planes serves all stages.
+// Writes base, refinement 1 and refinement 2 of one unit (with a profile: as many as the level has). Each stage is
+// filled at its largest possible offset, then moved down, so that one pass over the planes serves all stages. Where a
+// plane's indices come from is the only difference between the tiers: plane_fit.h without, profile_planes.h with a
+// profile.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "codec/coded_plane.h"
 #include "codec/encoder.h"
+#include "codec/nested_layout.h"
 #include "codec/plane_columns.h"
-#include "codec/plane_symbols.h"
+#include "codec/plane_fit.h"
+#include "codec/profile_planes.h"
+#include "codec/run_encoder.h"
 
 namespace sluice::codec {
 
@@ -34,22 +41,30 @@ class NestedEncoder {
   };
   using Stages = std::array<Stage, kNestedStages>;
 
+  FrameHeader header_of(const kernels::UnitView& unit, const UnitContext& context) const;
   Stages plan(const kernels::UnitView& unit, const UnitContext& context, std::span<std::byte> out) const;
-  Result<void> encode_plane(const kernels::UnitView& unit, std::size_t stream, Stages& stages);
+  Result<void> encode_layer(const kernels::UnitView& unit, std::size_t layer, Stages& stages);
+  void load_plane(const kernels::UnitView& unit, std::size_t stream, const Stage& base, std::span<float> columns);
+  Result<CodedPlane> code_plane(std::size_t stream, const Stage& base);
   void write_side_information(std::size_t stream, const Stage& base) const;
-  void write_stream(std::size_t stage_index, std::size_t stream, Stage& stage);
+  void write_stream(std::size_t stage_index, std::size_t stream, const CodedPlane& plane, Stage& stage);
   EncodedUnit seal(Stages& stages, std::span<std::byte> out) const;
 
   const kernels::KernelTable* kernels_;
   EncoderOptions options_;
+  std::size_t stages_ = kNestedStages;
   std::unique_ptr<const StaticTables> tables_;
+  RunEncoder runs_;
+  std::optional<ProfilePlanes> profile_planes_;
   kernels::RopeSpec rope_;
   kernels::RopeAngles angles_;
   StripScratch strip_;
-  std::vector<float> columns_;
-  PlaneSymbols plane_;
+  std::array<std::vector<float>, 2> columns_;  ///< of K and V of one layer
+  PlaneFit fit_;
+  TokenGroups groups_;
+  RunPlan plan_;
   std::vector<std::byte> words_;
-  std::vector<std::int16_t> escapes_;
+  std::vector<std::byte> escapes_;
 };
 
 }  // namespace sluice::codec

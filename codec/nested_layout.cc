@@ -7,8 +7,6 @@
 
 namespace sluice::codec {
 
-std::size_t TokenRuns::lanes() const { return std::min(kernels::kRansLanes, std::max(ordinary, fine)); }
-
 NestedLayout nested_layout(const FrameHeader& header) {
   NestedLayout layout;
   const kernels::KvShape& shape = header.shape;
@@ -18,6 +16,10 @@ NestedLayout nested_layout(const FrameHeader& header) {
   layout.runs.fine = header.fine_tokens.count();
   layout.runs.ordinary = shape.tokens.count() - header.raw_tokens.count() - header.fine_tokens.count();
   layout.is_base = header.part == Part::kBase;
+  layout.has_profile = header.has_profile();
+  // With a profile runs go over many channels: all lanes have work.
+  layout.lanes = layout.has_profile ? kernels::kRansLanes
+                                    : std::min(kernels::kRansLanes, std::max(layout.runs.ordinary, layout.runs.fine));
   layout.entry_size = layout.is_base ? 8 : 4;
   std::size_t at = 0;
   if (layout.is_base) {
@@ -26,22 +28,22 @@ NestedLayout nested_layout(const FrameHeader& header) {
   }
   layout.steps_at = layout.means_at = layout.classes_at = layout.directory_at = layout.states_at = layout.words_at = at;
   if (layout.runs.coded() == 0) return layout;
-  if (layout.is_base) {
+  if (layout.is_base && !layout.has_profile) {
     layout.means_at = layout.steps_at + 2 * layout.streams * layout.heads;
     layout.classes_at = layout.means_at + 2 * layout.streams * layout.width;
     layout.directory_at = padded(layout.classes_at + layout.streams * layout.width, 4);
   }
   layout.states_at = padded(layout.directory_at + layout.streams * layout.entry_size, 16);
-  layout.words_at = layout.states_at + 4 * layout.streams * layout.runs.lanes();
+  layout.words_at = layout.states_at + 4 * layout.streams * layout.lanes;
   return layout;
 }
 
 std::size_t max_words(std::size_t symbols) { return symbols - symbols * 7 / 16 + kernels::kRansLanes; }
 
 std::size_t max_payload(const NestedLayout& layout) {
-  const std::size_t words = layout.runs.coded() == 0 ? 0 : layout.streams * max_words(layout.symbols());
-  const std::size_t escapes = layout.is_base ? layout.streams * layout.symbols() : 0;
-  return layout.words_at + 2 * (words + escapes);
+  const std::size_t words = layout.runs.coded() == 0 ? 0 : layout.streams * max_words(layout.max_symbols());
+  const std::size_t escapes = layout.is_base ? layout.streams * layout.indices() * layout.max_escape() : 0;
+  return layout.words_at + 2 * words + escapes;
 }
 
 Result<DirectoryTotals> check_directory(const NestedLayout& layout, std::span<const std::byte> payload) {
@@ -50,14 +52,14 @@ Result<DirectoryTotals> check_directory(const NestedLayout& layout, std::span<co
   for (std::size_t stream = 0; layout.runs.coded() != 0 && stream < layout.streams; ++stream) {
     const std::size_t at = layout.directory_at + stream * layout.entry_size;
     const std::size_t words = load<std::uint32_t>(payload, at);
-    const std::size_t escapes = layout.is_base ? load<std::uint32_t>(payload, at + 4) : 0;
-    if (words > max_words(layout.symbols()) || escapes > layout.symbols()) {
+    const std::size_t escapes = layout.is_base ? load<std::uint32_t>(payload, at + 4) * layout.escape_unit() : 0;
+    if (words > max_words(layout.max_symbols()) || escapes > layout.indices() * layout.max_escape()) {
       return Error{ErrorCode::kBadLength, 0, "stream directory"};
     }
     totals.words += words;
     totals.escapes += escapes;
   }
-  if (payload.size() != layout.words_at + 2 * (totals.words + totals.escapes)) {
+  if (payload.size() != layout.words_at + 2 * totals.words + totals.escapes) {
     return Error{ErrorCode::kBadLength, 0, "stream directory"};
   }
   return totals;

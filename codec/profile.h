@@ -14,7 +14,7 @@
 #include "base/identity.h"
 #include "base/quantity.h"
 #include "base/result.h"
-#include "codec/encoder.h"
+#include "codec/frame.h"
 #include "kernels/shape.h"
 #include "kernels/table.h"
 

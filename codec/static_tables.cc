@@ -54,6 +54,15 @@ void fill_base(StaticTables& tables) {
   SLUICE_ASSERT(at == kBaseNumbers);
 }
 
+void fill_uniform(StaticTables& tables) {
+  std::array<std::uint16_t, kernels::kRansMaxSymbols> frequencies{};
+  for (std::size_t bits = 0; bits <= kMaxLowBits; ++bits) {
+    const std::size_t symbols = std::size_t{1} << bits;
+    std::fill_n(frequencies.begin(), symbols, static_cast<std::uint16_t>(kernels::kRansSlots >> bits));
+    SLUICE_ASSERT(make_rans_table(std::span(frequencies).first(symbols), tables.uniform[bits]));
+  }
+}
+
 }  // namespace
 
 std::size_t choose_class(float variance_in_steps, float magnitude_over_sigma) {
@@ -67,6 +76,7 @@ std::size_t choose_class(float variance_in_steps, float magnitude_over_sigma) {
 std::unique_ptr<const StaticTables> make_static_tables() {
   auto tables = std::make_unique<StaticTables>();
   fill_base(*tables);
+  fill_uniform(*tables);
   fill_refinement(kRefinement1Frequencies, tables->refinement[0]);
   fill_refinement(kRefinement2Frequencies, tables->refinement[1]);
   return tables;

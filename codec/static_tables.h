@@ -20,6 +20,9 @@ inline constexpr std::size_t kClasses = kShapes * kSpreads;
 /// Spreads are a quarter of an octave apart; tokens at half the step use the class one octave up.
 inline constexpr std::size_t kFineSpreads = 4;
 
+/// Most low bits of an index that are sent as they are (coefficient_class.h).
+inline constexpr std::size_t kMaxLowBits = 6;
+
 inline constexpr std::size_t kBaseNumbers = 1996;
 inline constexpr std::size_t kRefinementNumbers = kClasses * kernels::kRefinementContexts * kernels::kRefinementSymbols;
 extern const std::array<std::uint8_t, kBaseNumbers> kBaseFrequencies;
@@ -44,6 +47,8 @@ struct StaticTables {
   std::array<std::uint8_t, kClasses> largest{};
   std::array<kernels::RansTable, kClasses> base{};
   std::array<std::array<Contexts, kClasses>, 2> refinement{};
+  /// By number of bits: all symbols alike.
+  std::array<kernels::RansTable, kMaxLowBits + 1> uniform{};
 };
 
 /// Expands the checked-in numbers. About 3 MB: build once per encoder or decoder.  Threads: pure.

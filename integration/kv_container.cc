@@ -84,8 +84,11 @@ Result<void> add_unit(codec::Encoder& encoder, const kernels::UnitView& view, co
     return writer.add(key, std::span(scratch).first(static_cast<std::size_t>(size.count())));
   }
   SLUICE_ASSIGN(const codec::EncodedUnit encoded, encoder.encode(view, context, scratch));
+  if (encoded.stages < parts_of_level(level).size()) {
+    return Error{ErrorCode::kInvalidArgument, 0, "stages of the level"};
+  }
   for (std::size_t i = 0; i < parts_of_level(level).size(); ++i) {
-    const codec::EncodedPart& part = encoded.parts[i];
+    const codec::EncodedPart& part = encoded.parts()[i];
     key.part = part.part;
     SLUICE_TRY(writer.add(key, std::span(scratch).subspan(static_cast<std::size_t>(part.offset.count()),
                                                           static_cast<std::size_t>(part.size.count()))));
@@ -122,40 +125,42 @@ Result<std::vector<std::byte>> encode_planes(const kernels::KernelTable& kernels
                                       .prefix = {}};
   SLUICE_TRY(count_units(header));
   if (options.chunk_tokens.count() > codec::kMaxTokens) return Error{ErrorCode::kInvalidArgument, 0, "chunk tokens"};
-  SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(kernels, {}));
+  SLUICE_ASSIGN(codec::Encoder encoder,
+                codec::Encoder::open(kernels, {.profile = options.profile, .level = options.profile_level}));
   codec::ContainerWriter writer(header);
   std::vector<std::byte> scratch;
   for (const UnitPlace& unit : units_of(header)) {
     const KvSlice slice = planes.slice(unit.tokens, unit.layers);
     const codec::UnitContext context{options.rope,
                                      TokenIndex(options.first_position.value() + unit.tokens.first.value()),
-                                     Tokens(options.first_position.value()) + planes.shape().tokens};
+                                     Tokens(options.first_position.value()) + planes.shape().tokens, unit.layers.first};
     SLUICE_TRY(add_unit(encoder, slice.view(), context, scratch, {unit.chunk, unit.group}, options.level, writer));
   }
   return writer.finish(kernels);
 }
 
-Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file, Part level,
-                                    Bytes most) {
+Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file,
+                                    const KvDecoding& how) {
   const codec::ContainerHeader& header = file.header();
   SLUICE_TRY(count_units(header));
   const std::vector<UnitPlace> units = units_of(header);
-  if (units.empty() || !has_all(file, units, level)) return Error{ErrorCode::kNotFound, 0, "units of the container"};
-  const std::span<const Part> parts = parts_of_level(level);
+  if (units.empty() || !has_all(file, units, how.level))
+    return Error{ErrorCode::kNotFound, 0, "units of the container"};
+  const std::span<const Part> parts = parts_of_level(how.level);
   const auto first_frame = file.find({units.front().chunk, units.front().group, parts.front()});
   SLUICE_ASSIGN(const codec::FrameView first, codec::parse_frame(kernels, *first_frame));
   SLUICE_ASSIGN(const Bytes size, KvPlanes::size_of(header.shape));
-  if (size > most) return Error{ErrorCode::kNoMemory, 0, "planes of the container"};
+  if (size > how.most) return Error{ErrorCode::kNoMemory, 0, "planes of the container"};
 
   SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(header.shape));
-  SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(kernels));
+  SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(kernels, how.profile));
   const TokenIndex start = first.header.first_position;
   for (const UnitPlace& unit : units) {
     std::array<std::span<const std::byte>, kNested.size()> frames;
     for (std::size_t i = 0; i < parts.size(); ++i) frames[i] = *file.find({unit.chunk, unit.group, parts[i]});
     const MutableKvSlice slice = planes.mutable_slice(unit.tokens, unit.layers);
     const codec::UnitContext context{header.rope, TokenIndex(start.value() + unit.tokens.first.value()),
-                                     Tokens(start.value()) + header.shape.tokens};
+                                     Tokens(start.value()) + header.shape.tokens, unit.layers.first};
     SLUICE_TRY(decoder.decode(std::span(frames).first(parts.size()), slice.view().shape, context, slice.view()));
   }
   return DecodedPlanes{std::move(planes), start};

@@ -11,6 +11,7 @@
 #include "base/quantity.h"
 #include "base/result.h"
 #include "codec/container.h"
+#include "codec/profile.h"
 #include "integration/kv_planes.h"
 #include "kernels/shape.h"
 #include "kernels/table.h"
@@ -25,6 +26,9 @@ struct KvContainerOptions {
   Layers group_layers = Layers(6);
   /// kRaw, kLossless, kInt8, or the last stage of the nested bitstream (kBase, kRefinement1, kRefinement2).
   Part level = Part::kLossless;
+  /// For nested stages: a profile and the number of its level; nullptr for none.
+  const codec::Profile* profile = nullptr;
+  std::size_t profile_level = 0;
   ContentHash model;
 };
 
@@ -47,9 +51,16 @@ struct DecodedPlanes {
   TokenIndex first_position;
 };
 
-/// Decodes the parts of `level`, whose planes may not be larger than `most`.
+/// What decode_planes() takes from the file, and with what.
+struct KvDecoding {
+  Part level = Part::kLossless;
+  Bytes most;  ///< planes may not be larger
+  const codec::Profile* profile = nullptr;
+};
+
+/// Decodes the parts of `how.level`.
 /// Errors:  kNotFound (the file lacks units at that level), kNoMemory (larger than `most`), those of codec::Decoder.
-Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file, Part level,
-                                    Bytes most);
+Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file,
+                                    const KvDecoding& how);
 
 }  // namespace sluice::integration

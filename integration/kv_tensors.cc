@@ -3,9 +3,11 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <ranges>
 
 #include "base/assert.h"
+#include "codec/rope_check.h"
 #include "integration/safetensors.h"
 
 namespace sluice::integration {
@@ -39,6 +41,61 @@ std::string text_of(Number value) {
   return std::string(text.data(), end);
 }
 
+using Json = nlohmann::json;
+
+struct ScalingName {
+  kernels::RopeScalingKind kind;
+  std::string_view name;
+  const char* low;  ///< keys of the two bounds, as transformers spells them
+  const char* high;
+};
+constexpr std::array kScalingNames = {
+    ScalingName{kernels::RopeScalingKind::kNone, "default", nullptr, nullptr},
+    ScalingName{kernels::RopeScalingKind::kLinear, "linear", nullptr, nullptr},
+    ScalingName{kernels::RopeScalingKind::kLlama3, "llama3", "low_freq_factor", "high_freq_factor"},
+    ScalingName{kernels::RopeScalingKind::kYarn, "yarn", "beta_slow", "beta_fast"}};
+constexpr const char* kOriginalKey = "original_max_position_embeddings";
+
+float float_of(const Json& object, const char* key, float fallback) {
+  const auto entry = object.find(key);
+  return entry != object.end() && entry->is_number() ? entry->get<float>() : fallback;
+}
+
+/// Metadata rope.scaling: a JSON object as a model's config.json has it under rope_scaling.
+Result<kernels::RopeScaling> scaling_of(const SafetensorsView& view) {
+  const auto entry = view.metadata.find("rope.scaling");
+  if (entry == view.metadata.end() || entry->second == "null") return kernels::RopeScaling{};
+  const Json object = Json::parse(entry->second, nullptr, false);
+  if (!object.is_object()) return Error{ErrorCode::kBadField, 0, "rope.scaling"};
+  const auto type = object.contains("rope_type") ? object.find("rope_type") : object.find("type");
+  if (type == object.end() || !type->is_string()) return Error{ErrorCode::kBadField, 0, "rope.scaling"};
+  const auto* row =
+      std::ranges::find(kScalingNames, std::string_view(type->get_ref<const std::string&>()), &ScalingName::name);
+  if (row == kScalingNames.end()) return Error{ErrorCode::kUnsupported, 0, "rope.scaling"};
+  kernels::RopeScaling scaling{.kind = row->kind};
+  if (row->kind == kernels::RopeScalingKind::kNone) return scaling;
+  scaling.factor = float_of(object, "factor", 1.0F);
+  if (row->low != nullptr) {
+    scaling.low = float_of(object, row->low, 1.0F);
+    scaling.high = float_of(object, row->high, row->kind == kernels::RopeScalingKind::kYarn ? 32.0F : 4.0F);
+    scaling.original_tokens = static_cast<std::uint32_t>(std::clamp(float_of(object, kOriginalKey, 0.0F), 0.0F, 1e9F));
+  }
+  if (!codec::is_valid_scaling(scaling)) return Error{ErrorCode::kBadField, 0, "rope.scaling"};
+  return scaling;
+}
+
+std::string text_of(const kernels::RopeScaling& scaling) {
+  const auto* row = std::ranges::find(kScalingNames, scaling.kind, &ScalingName::kind);
+  SLUICE_ASSERT(row != kScalingNames.end());
+  Json object{{"rope_type", row->name}, {"factor", scaling.factor}};
+  if (row->low != nullptr) {
+    object[row->low] = scaling.low;
+    object[row->high] = scaling.high;
+    object[kOriginalKey] = scaling.original_tokens;
+  }
+  return object.dump();
+}
+
 Result<kernels::RopeSpec> rope_of(const SafetensorsView& view, HeadDim head_dim) {
   const auto entry = view.metadata.find("rope.style");
   if (entry == view.metadata.end()) return kernels::RopeSpec{};
@@ -51,6 +108,7 @@ Result<kernels::RopeSpec> rope_of(const SafetensorsView& view, HeadDim head_dim)
   if (dims == 0 || dims % 2 != 0 || dims > head_dim.count()) return Error{ErrorCode::kBadField, 0, "rope.dims"};
   if (!std::isfinite(rope.base) || rope.base <= 1.0) return Error{ErrorCode::kBadField, 0, "rope.base"};
   rope.dims = static_cast<std::uint32_t>(dims);
+  SLUICE_ASSIGN(rope.scaling, scaling_of(view));
   return rope;
 }
 
@@ -95,6 +153,8 @@ std::vector<std::byte> write_kv_tensors(const KvTensors& tensors) {
   if (tensors.rope.style != kernels::RopeStyle::kNone) {
     content.metadata["rope.base"] = text_of(tensors.rope.base);
     content.metadata["rope.dims"] = text_of(tensors.rope.dims);
+    const kernels::RopeScaling& scaling = tensors.rope.scaling;
+    if (scaling != kernels::RopeScaling{}) content.metadata["rope.scaling"] = text_of(scaling);
   }
   content.metadata["position.first"] = text_of(tensors.first_position.value());
   return write_safetensors(content);

@@ -12,7 +12,7 @@ constexpr std::array kStages = {Part::kBase, Part::kRefinement1, Part::kRefineme
 constexpr std::array kWhole = {Part::kRaw, Part::kLossless};
 
 codec::UnitContext context_of(const Geometry& geometry, UnitKey unit) {
-  return {geometry.rope(), geometry.tokens_of(unit).first, geometry.shape().tokens};
+  return {geometry.rope(), geometry.tokens_of(unit).first, geometry.shape().tokens, geometry.layers_of(unit).first};
 }
 
 const StoredPart* find_part(std::span<const StoredPart* const> parts, Part wanted) {
@@ -102,7 +102,7 @@ Result<StoredUnit> UnitCoder::encode(const KvPlanes& planes, const Geometry& geo
     const Result<codec::EncodedUnit> nested = encoder_.encode(view, context, scratch_);
     if (!nested) refused = nested.error();
     if (nested) {
-      for (const codec::EncodedPart& part : nested->parts) {
+      for (const codec::EncodedPart& part : nested->parts()) {
         keep(part.part, std::span(scratch_).subspan(part.offset.count(), part.size.count()));
       }
     }

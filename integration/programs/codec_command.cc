@@ -1,13 +1,15 @@
-// `sluice codec encode|decode|inspect`: tensors of a KV cache (safetensors) to a .slk file and back, without a node.
+// `sluice codec encode|decode`: tensors of a KV cache (safetensors) to a .slk file and back, without a node. What files
+// hold is told by codec_inspection.cc.
+#include <algorithm>
 #include <array>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "integration/file_output.h"
 #include "integration/kv_container.h"
 #include "integration/mapped_file.h"
+#include "integration/programs/codec_files.h"
 #include "integration/programs/command_line.h"
 #include "integration/safetensors.h"
 #include "integration/unit_coder.h"
@@ -22,15 +24,8 @@ constexpr std::uint64_t kGibibyte = std::uint64_t{1} << 30;
 constexpr std::array kLevels = {Part::kRaw,  Part::kLossless,    Part::kInt8,
                                 Part::kBase, Part::kRefinement1, Part::kRefinement2};
 
-/// What was typed after `sluice codec VERB`.
-struct CodecArguments {
-  std::string in;
-  std::string out;
-  std::string level;
-  std::uint64_t chunk_tokens = 256;
-  std::uint64_t group_layers = 6;
-  std::uint64_t most_gibibytes = 16;
-};
+constexpr std::uint64_t kGroupLayers = 6;
+constexpr std::string_view kDefaultLevel = "default";
 
 std::vector<std::string> level_names() {
   std::vector<std::string> names;
@@ -38,20 +33,29 @@ std::vector<std::string> level_names() {
   return names;
 }
 
+bool is_plain_level(std::string_view name) {
+  return std::ranges::any_of(kLevels, [&](Part level) { return integration::part_name(level) == name; });
+}
+
 Part level_named(std::string_view name) {
-  for (const Part level : kLevels) {
-    if (integration::part_name(level) == name) return level;
-  }
-  return Part::kLossless;
+  const auto* level = std::ranges::find(kLevels, name, integration::part_name);
+  return level == kLevels.end() ? Part::kLossless : *level;
 }
 
-double bits_per_value(std::uint64_t bytes, const kernels::KvShape& shape) {
-  const auto values = static_cast<double>(shape.raw_bytes().count()) / static_cast<double>(dtype_size(shape.dtype));
-  return static_cast<double>(bytes) * 8.0 / values;
+/// The last of so many stages.  Precondition: 1..3.
+Part last_stage(std::uint64_t stages) {
+  constexpr std::array kStages = {Part::kBase, Part::kRefinement1, Part::kRefinement2};
+  return kStages.at(stages - 1);
 }
 
-void tell(bool json, const char* verb, const kernels::KvShape& shape, Part level, std::uint64_t file_bytes) {
-  const std::string name(integration::part_name(level));
+/// What a file is told to be: the level of a profile, or that of its last part.
+std::string name_of(Part level, const codec::Profile* profile, std::size_t profile_level) {
+  std::string name(integration::part_name(level));
+  return profile == nullptr ? name : profile->contents().levels[profile_level].name + "/" + name;
+}
+
+void tell(bool json, const char* verb, const kernels::KvShape& shape, const std::string& name,
+          std::uint64_t file_bytes) {
   const double bits = bits_per_value(file_bytes, shape);
   if (json) {
     const nlohmann::json told = {
@@ -67,8 +71,41 @@ void tell(bool json, const char* verb, const kernels::KvShape& shape, Part level
               bits);
 }
 
+/// Number of the level that was asked for by name or by its stages; else the one called "default", else the first.
+Result<std::size_t> choose_level(const codec::Profile& profile, const CodecArguments& arguments) {
+  if (!arguments.level.empty()) return profile.find_level(arguments.level);
+  const auto& levels = profile.contents().levels;
+  const auto fits = [&](const codec::ProfileLevel& level) { return level.stages.count() >= arguments.stages; };
+  if (arguments.stages != 0) {
+    const auto level = std::ranges::find_if(levels, fits);
+    if (level == levels.end()) return Error{ErrorCode::kNotFound, 0, "level of so many stages"};
+    return static_cast<std::size_t>(level - levels.begin());
+  }
+  return profile.find_level(kDefaultLevel).value_or(std::size_t{0});
+}
+
+/// Level, profile and layer groups of what was asked for.
+Result<void> choose_coding(const CodecArguments& arguments, const codec::Profile* profile,
+                           integration::KvContainerOptions& options) {
+  const bool is_plain = arguments.level == "raw" || arguments.level == "lossless" || arguments.level == "int8";
+  options.group_layers = Layers(arguments.group_layers != 0 ? arguments.group_layers : kGroupLayers);
+  if (profile == nullptr || is_plain) {
+    options.level = arguments.stages != 0 ? last_stage(arguments.stages) : level_named(arguments.level);
+    return {};
+  }
+  SLUICE_ASSIGN(options.profile_level, choose_level(*profile, arguments));
+  options.profile = profile;
+  const std::uint64_t most = profile->contents().levels[options.profile_level].stages.count();
+  if (arguments.stages > most) return Error{ErrorCode::kInvalidArgument, 0, "stages of the level"};
+  options.level = last_stage(arguments.stages != 0 ? arguments.stages : most);
+  const std::uint64_t period = profile->contents().intra_every;
+  if (arguments.group_layers == 0 && period != 0) options.group_layers = Layers(period);
+  return {};
+}
+
 Result<void> encode(const CodecArguments& arguments, bool json) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
+  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, read_profile(kernels, arguments.profile));
   SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
   SLUICE_ASSIGN(const integration::KvTensors tensors, integration::read_kv_tensors(in.bytes()));
   SLUICE_ASSIGN(const integration::KvPlanes planes, integration::planes_of(tensors));
@@ -76,93 +113,30 @@ Result<void> encode(const CodecArguments& arguments, bool json) {
   options.rope = tensors.rope;
   options.first_position = tensors.first_position;
   options.chunk_tokens = Tokens(arguments.chunk_tokens);
-  options.group_layers = Layers(arguments.group_layers);
-  options.level = level_named(arguments.level);
+  SLUICE_TRY(choose_coding(arguments, profile ? &*profile : nullptr, options));
   SLUICE_ASSIGN(const std::vector<std::byte> file, integration::encode_planes(kernels, planes, options));
   SLUICE_TRY(integration::replace_file(arguments.out, file));
-  tell(json, "encoded", planes.shape(), options.level, file.size());
+  tell(json, "encoded", planes.shape(), name_of(options.level, options.profile, options.profile_level), file.size());
   return {};
 }
 
 Result<void> decode(const CodecArguments& arguments, bool json) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
+  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, read_profile(kernels, arguments.profile));
   SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
   SLUICE_ASSIGN(const codec::ContainerView view, codec::ContainerView::open(kernels, in.bytes()));
   SLUICE_ASSIGN(Part level, integration::level_of(view));
   if (!arguments.level.empty()) level = level_named(arguments.level);
+  if (arguments.stages != 0) level = last_stage(arguments.stages);
   SLUICE_ASSIGN(const integration::DecodedPlanes decoded,
-                integration::decode_planes(kernels, view, level, Bytes(arguments.most_gibibytes * kGibibyte)));
+                integration::decode_planes(kernels, view,
+                                           {.level = level,
+                                            .most = Bytes(arguments.most_gibibytes * kGibibyte),
+                                            .profile = profile ? &*profile : nullptr}));
   const std::vector<std::byte> file = integration::write_kv_tensors(
       {decoded.planes.shape(), view.header().rope, decoded.first_position, decoded.planes.k(), decoded.planes.v()});
   SLUICE_TRY(integration::replace_file(arguments.out, file));
-  tell(json, "decoded", decoded.planes.shape(), level, in.bytes().size());
-  return {};
-}
-
-/// Frames and bytes of one part in a file.
-struct PartTotal {
-  std::uint64_t frames = 0;
-  std::uint64_t bytes = 0;
-};
-
-std::map<Part, PartTotal> totals_of(const codec::ContainerView& view) {
-  std::map<Part, PartTotal> totals;
-  for (std::uint64_t i = 0; i < view.frames(); ++i) {
-    PartTotal& total = totals[view.key_at(i).part];
-    ++total.frames;
-    total.bytes += view.frame_at(i).size();
-  }
-  return totals;
-}
-
-nlohmann::json header_json(const codec::ContainerHeader& header) {
-  constexpr std::array<const char*, 3> kStyles = {"none", "pairs", "halves"};
-  constexpr std::array<const char*, 5> kDTypes = {"f32", "f16", "bf16", "e4m3", "e5m2"};
-  std::array<char, 17> model{};
-  std::snprintf(model.data(), model.size(), "%016llx", static_cast<unsigned long long>(header.model.value()));
-  return {{"layers", header.shape.layers.count()},
-          {"tokens", header.shape.tokens.count()},
-          {"kv_heads", header.shape.kv_heads.count()},
-          {"head_dim", header.shape.head_dim.count()},
-          {"dtype", kDTypes.at(static_cast<std::size_t>(header.shape.dtype))},
-          {"rope", kStyles.at(static_cast<std::size_t>(header.rope.style))},
-          {"rope_dims", header.rope.dims},
-          {"rope_base", header.rope.base},
-          {"chunk_tokens", header.chunk_tokens.count()},
-          {"group_layers", header.group_layers.count()},
-          {"model", model.data()}};
-}
-
-Result<void> inspect(const CodecArguments& arguments, bool json) {
-  const kernels::KernelTable& kernels = kernels::available_kernels().front();
-  SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
-  SLUICE_ASSIGN(const codec::ContainerView view, codec::ContainerView::open(kernels, in.bytes()));
-  SLUICE_TRY(integration::KvPlanes::size_of(view.header().shape));
-  const Result<Part> level = integration::level_of(view);
-  nlohmann::json told = header_json(view.header());
-  told["level"] = level ? std::string(integration::part_name(*level)) : "incomplete";
-  told["file_bytes"] = in.bytes().size();
-  told["raw_bytes"] = view.header().shape.raw_bytes().count();
-  nlohmann::json parts = nlohmann::json::array();
-  for (const auto& [part, total] : totals_of(view)) {
-    parts.push_back({{"part", integration::part_name(part)},
-                     {"frames", total.frames},
-                     {"bytes", total.bytes},
-                     {"bits_per_value", bits_per_value(total.bytes, view.header().shape)}});
-  }
-  if (json) {
-    told["parts"] = parts;
-    std::printf("%s\n", told.dump().c_str());
-    return {};
-  }
-  for (const auto& [key, value] : told.items()) {
-    std::printf("%-14s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
-  }
-  for (const auto& row : parts) {
-    std::printf("part %-12s %8llu frames %12llu bytes %8.3f bits per value\n", row["part"].get<std::string>().c_str(),
-                row["frames"].get<unsigned long long>(), row["bytes"].get<unsigned long long>(),
-                row["bits_per_value"].get<double>());
-  }
+  tell(json, "decoded", decoded.planes.shape(), std::string(integration::part_name(level)), in.bytes().size());
   return {};
 }
 
@@ -175,9 +149,19 @@ ExitCode run(Verb& verb, const char* name, const CodecArguments& arguments, bool
   return fail(std::string("codec ") + name + " " + arguments.in, outcome.error());
 }
 
+/// What CLI11 cannot know of two options at once.
+void check(const CodecArguments& arguments) {
+  if (arguments.profile.empty() && !arguments.level.empty() && !is_plain_level(arguments.level)) {
+    throw CLI::ValidationError("--level", arguments.level +
+                                              " needs --profile, or is one of raw, lossless, int8, base, "
+                                              "refinement1, refinement2");
+  }
+}
+
 CLI::App* add_verb(CLI::App& codec, const char* name, const char* text, CodecArguments& arguments) {
   CLI::App* command = codec.add_subcommand(name, text);
   command->add_option("IN", arguments.in, "file to read")->required();
+  command->add_option("--profile", arguments.profile, ".slp file of the model");
   return command;
 }
 
@@ -189,25 +173,31 @@ void add_codec_command(CLI::App& app, Invocation& invocation) {
   const auto arguments = std::make_shared<CodecArguments>();  // lives as long as the callbacks that share it
   const auto bind = [&invocation, arguments](CLI::App* command, Verb& verb, const char* name) {
     command->callback([&invocation, arguments, &verb, name] {
+      check(*arguments);
       invocation.run = [&invocation, arguments, &verb, name] { return run(verb, name, *arguments, invocation.json); };
     });
   };
 
   CLI::App* encoding = add_verb(*codec, "encode", "safetensors with k and v to a .slk file", *arguments);
   encoding->add_option("OUT", arguments->out, ".slk file to write")->required();
-  encoding->add_option("--level", arguments->level, "what to keep (lossless)")->check(CLI::IsMember(level_names()));
+  encoding->add_option("--level", arguments->level,
+                       "what to keep: raw, lossless, int8, base, refinement1, refinement2 (lossless); with a profile "
+                       "also the name of one of its levels (default)");
+  encoding->add_option("--stages", arguments->stages, "so many nested stages")->check(CLI::Range(1, 3));
   encoding->add_option("--chunk-tokens", arguments->chunk_tokens, "tokens of one unit")->check(CLI::Range(1, 4096));
-  encoding->add_option("--group-layers", arguments->group_layers, "layers of one unit")->check(CLI::Range(1, 4096));
+  encoding->add_option("--group-layers", arguments->group_layers, "layers of one unit (6, or what the profile needs)")
+      ->check(CLI::Range(1, 4096));
   bind(encoding, encode, "encode");
 
   CLI::App* decoding = add_verb(*codec, "decode", ".slk file to safetensors with k and v", *arguments);
   decoding->add_option("OUT", arguments->out, "safetensors file to write")->required();
   decoding->add_option("--level", arguments->level, "level to decode (the best there is)")
       ->check(CLI::IsMember(level_names()));
+  decoding->add_option("--stages", arguments->stages, "only the first stages")->check(CLI::Range(1, 3));
   decoding->add_option("--most-gib", arguments->most_gibibytes, "refuse larger tensors")->check(CLI::Range(1, 1024));
   bind(decoding, decode, "decode");
 
-  bind(add_verb(*codec, "inspect", "what a .slk file holds", *arguments), inspect, "inspect");
+  bind(add_verb(*codec, "inspect", "what a .slk or .slp file holds", *arguments), inspect_file, "inspect");
   add_calibrate_command(*codec, invocation);
   add_compare_command(*codec, invocation);
 }

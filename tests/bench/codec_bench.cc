@@ -88,7 +88,7 @@ void decode_stages(benchmark::State& state) {
   std::vector<std::span<const std::byte>> frames;
   Bytes size;
   for (std::int64_t stage = 0; stage < state.range(0); ++stage) {
-    const EncodedPart& part = encoded.parts[static_cast<std::size_t>(stage)];
+    const EncodedPart& part = encoded.parts()[static_cast<std::size_t>(stage)];
     frames.push_back(std::span<const std::byte>(fixture.out).subspan(part.offset.count(), part.size.count()));
     size += part.size;
   }
@@ -124,7 +124,7 @@ void stages_of_decode(benchmark::State& state, Part part) {
   Fixture fixture(table);
   Bytes size = *fixture.encode(part);
   if (part == Part::kBase) {
-    size = fixture.encoder.encode(fixture.unit.view(), fixture.context, fixture.out)->parts[0].size;
+    size = fixture.encoder.encode(fixture.unit.view(), fixture.context, fixture.out)->parts()[0].size;
   }
   const std::span<const std::byte> frame = std::span<const std::byte>(fixture.out).first(size.count());
   bench::for_each_kernel(table, [](std::string_view, auto timed, auto&) { timed.spent = {}; });

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A second decoder, written from codec/FORMAT.md alone, in plain Python. It decodes the golden frames and checks them:
-lossless equals raw bit for bit; 8-bit and every prefix of base, refinement 1, refinement 2 lie within their steps.
+lossless equals raw bit for bit; 8-bit and every prefix of base, refinement 1, refinement 2 lie within their steps. So do
+the frames in the folders heads, layer and predicted, which were made with a profile each.
 
 Usage: second_decoder.py FOLDER [--tables codec/static_tables_data.cc] [--trace]
 """
@@ -23,9 +24,9 @@ class Frame:
     """Section 2."""
 
     def __init__(self, data):
-        (magic, version, self.part, self.dtype, self.layers, self.tokens, self.heads, self.dim, self.rope, self.rope_dims,
-         self.rope_base, self.position, self.raw, self.fine, _, self.profile, self.parent, length, self.digest,
-         _) = struct.unpack_from("<IHBBIIIIB3xIdQHHIQQQQQ", data)
+        (magic, version, self.part, self.dtype, self.layers, self.tokens, self.heads, self.dim, self.rope, self.level,
+         self.first_layer, self.rope_dims, self.rope_base, self.position, self.raw, self.fine, _, self.profile, self.parent,
+         length, self.digest, _) = struct.unpack_from("<IHBBIIIIBBHIdQHHIQQQQQ", data)
         assert magic == 0x464B4C53 and version == 1 and length == len(data) - HEADER
         assert self.dtype == 1 and self.rope == 0, "this decoder knows fp16 without rotation"
         self.payload = data[HEADER:]
@@ -155,6 +156,199 @@ class Nested:
         return out
 
 
+class Profile:
+    """Section 8."""
+
+    def __init__(self, data):
+        (magic, version, self.tier, _, self.layers, self.heads, self.dim, _, _, _, levels, self.groups, self.lowest,
+         self.back, self.intra, _) = struct.unpack_from("<IHBBIIIIdBBBbBBB", data)
+        size, self.id = struct.unpack_from("<QQ", data, 64)
+        assert magic == 0x504B4C53 and version == 1 and size == len(data)
+        self.data, self.at = data, 128 + 64 * levels
+        self.levels = [struct.unpack_from("<16sffB", data, 128 + 64 * i) for i in range(levels)]
+        width, streams = self.heads * self.dim, 2 * self.layers
+        self.frequencies = self.take("H", self.layers, self.groups)
+        self.means, self.weights = self.take("f", streams, width), self.take("f", streams, width)
+        rows = width * (self.dim if self.tier == 1 else width)
+        self.bases = [self.block_diagonal(flat, width) for flat in self.take("h", streams, rows)]
+        self.scales, self.predictors = None, None
+        if self.tier == 3:
+            self.scales = self.take("f", streams, width)
+            sizes = [len(self.references(s)) * width for s in range(streams)]
+            flat = self.take("h", 1, sum(sizes) * width)[0]
+            starts = [sum(sizes[:s]) * width for s in range(streams)]
+            self.predictors = [[[n / 2**15 for n in flat[start + r * size:start + (r + 1) * size]] for r in range(width)]
+                               for start, size in zip(starts, sizes)]
+        self.classes = [self.take("B", level[3] * streams, self.groups * width) for level in self.levels]
+
+    def take(self, kind, rows, columns):
+        """A section as a list of rows."""
+        size = struct.calcsize(f"<{kind}") * columns
+        out = [struct.unpack_from(f"<{columns}{kind}", self.data, self.at + r * size) for r in range(rows)]
+        self.at += padded(rows * size, 16)
+        return out
+
+    def block_diagonal(self, flat, width):
+        size = self.dim if self.tier == 1 else width
+        basis = [[0.0] * width for _ in range(width)]
+        for row in range(width):
+            first = row // size * size
+            basis[row][first:first + size] = [n / 2**15 for n in flat[row * size:(row + 1) * size]]
+        return basis
+
+    def references(self, stream):
+        layer, found = stream // 2, [stream - 1] if stream % 2 else []
+        for back in range(1, min(self.back, layer % self.intra) + 1):
+            found += [2 * (layer - back), 2 * (layer - back) + 1]
+        return found
+
+    def coefficients(self, stream, x):
+        centred = [w * (value - m) for value, m, w in zip(x, self.means[stream], self.weights[stream])]
+        return [sum(b * value for b, value in zip(row, centred)) for row in self.bases[stream]]
+
+
+class Profiled:
+    """Section 5.1: indices of all streams, refined frame by frame; y of every stream, coefficient and coded token."""
+
+    def __init__(self, base, profile, tables):
+        assert base.profile == profile.id and base.fine == 0
+        self.base, self.profile, self.tables, self.stage = base, profile, tables, 0
+        self.coded, self.first = base.tokens - base.raw, 2 * base.first_layer
+        _, self.step, self.unit, self.stages = profile.levels[base.level]
+        self.scale = [[1.0] * self.coded for _ in range(base.layers)]
+        self.groups = [[] for _ in range(base.layers)]
+        self.indices = [[[0] * self.coded for _ in range(base.width)] for _ in range(base.streams)]
+        self.skipped = set()
+        row = base.raw * base.width * 2
+        self.raw_rows = [struct.unpack_from(f"<{base.raw * base.width}e", base.payload, s * row) for s in range(base.streams)]
+        self.read(base, padded(base.streams * row, 16), 8)
+        self.decoded = []
+        for stream in range(base.streams):
+            self.decoded.append(self.rebuild(stream))
+
+    def refine(self, frame):
+        self.stage += 1
+        assert frame.part == self.stage < self.stages and frame.profile == self.profile.id
+        self.read(frame, 0, 4)
+
+    def read(self, frame, directory, entry):
+        counts = [struct.unpack_from(f"<{entry // 4}I", frame.payload, directory + entry * s) for s in range(frame.streams)]
+        states_at = padded(directory + entry * frame.streams, 16)
+        words_at = states_at + 4 * LANES * frame.streams
+        escapes_at = words_at + 2 * sum(count[0] for count in counts)
+        for stream, count in enumerate(counts):
+            words = struct.unpack_from(f"<{count[0]}H", frame.payload, words_at)
+            words_at += 2 * len(words)
+            escapes = b""
+            if entry == 8:
+                escapes = frame.payload[escapes_at:escapes_at + count[1]]
+                escapes_at += count[1]
+            coder = Lanes(struct.unpack_from(f"<{LANES}I", frame.payload, states_at + 4 * LANES * stream), words)
+            if self.stage == 0 and stream % 2 == 0:
+                self.read_token_classes(stream // 2, coder)
+            assert self.read_stream(stream, coder, escapes) == len(escapes)
+            coder.finish()
+        assert escapes_at == len(frame.payload)
+
+    def read_token_classes(self, layer, coder):
+        frequencies, names = self.profile.frequencies[self.first // 2 + layer], [0] * self.coded
+        if self.profile.groups > 1:
+            names = [coder.take(i % LANES, frequencies) for i in range(self.coded)]
+        self.groups[layer] = [[t for t in range(self.coded) if names[t] == g] for g in range(self.profile.groups)]
+        self.scale[layer] = [2 ** ((self.profile.lowest + name) / 2) for name in names]
+
+    def read_stream(self, stream, coder, escapes):
+        """Returns how many bytes of escapes were used."""
+        width, used = self.base.width, 0
+        streams = 2 * self.profile.layers
+        classes = self.profile.classes[self.base.level][self.stage * streams + self.first + stream]
+        cells = {}
+        for group, tokens in enumerate(self.groups[stream // 2]):
+            for i in range(width):
+                cells.setdefault(classes[group * width + i], []).extend((i, t) for t in tokens)
+        for name in sorted(cells):
+            if name == 255:
+                self.skipped.update((stream, i, t) for i, t in cells[name])
+                for i, t in cells[name]:
+                    self.indices[stream][i][t] *= 3 if self.stage else 1
+            elif self.stage:
+                for n, (i, t) in enumerate(cells[name]):
+                    coarse = self.indices[stream][i][t]
+                    table = self.tables[1][self.stage - 1][name][min(abs(coarse), 2)]
+                    difference = coder.take(n % LANES, table) - 2
+                    self.indices[stream][i][t] = 3 * coarse + (-difference if coarse < 0 else difference)
+            else:
+                used = self.read_run(stream, name, cells[name], coder, escapes, used)
+        return used
+
+    def read_run(self, stream, name, cells, coder, escapes, used):
+        low_bits = 0
+        if name >= CLASSES:
+            shape, spread = divmod(name - CLASSES, 24)
+            low_bits, name = 1 + spread // 4, SPREADS * shape + 26 + spread % 4
+        table, highs = self.tables[0][name], []
+        for n in range(len(cells)):
+            symbol = coder.take(n % LANES, table)
+            magnitude = (symbol + 1) // 2
+            high = magnitude if symbol % 2 else -magnitude
+            if symbol == len(table) - 1:
+                code, used = escapes[used], used + 1
+                high = (magnitude + code % 128) * (-1 if code >= 128 else 1)
+                if code % 128 == 127:
+                    (high,), used = struct.unpack_from("<h", escapes, used), used + 2
+            highs.append(high)
+        for n, (i, t) in enumerate(cells):
+            low = coder.take(n % LANES, [SLOTS >> low_bits] * 2**low_bits) if low_bits else 0
+            self.indices[stream][i][t] = (highs[n] << low_bits) + low - (2**low_bits >> 1)
+        return used
+
+    def rebuild(self, stream):
+        """y [width][coded]."""
+        number, out = self.first + stream, []
+        sources = [] if self.profile.tier != 3 else self.profile.references(number)
+        terms = [row for source in sources for row in self.decoded[source - self.first]]
+        for i, column in enumerate(self.indices[stream]):
+            out.append([])
+            for t, n in enumerate(column):
+                unit = self.unit if abs(n) == 1 and self.stage == 0 else 1
+                value = n * self.step / 3**self.stage * self.scale[stream // 2][t] * unit
+                if sources:
+                    row, scale = self.profile.predictors[number][i], self.profile.scales[number][i]
+                    value += sum(scale * factor * term[t] for factor, term in zip(row, terms))
+                out[-1].append(value)
+        return out
+
+    def worst_error(self, truth):
+        """Of coefficients that are coded at every stage, in steps; truth = the raw rows of all streams."""
+        base, worst = self.base, 0
+        for stream in range(base.streams):
+            y = self.rebuild(stream)
+            rows = truth[stream * base.tokens * base.width:]
+            assert rows[:base.raw * base.width] == self.raw_rows[stream]
+            for t in range(self.coded):
+                x = rows[(base.raw + t) * base.width:(base.raw + t + 1) * base.width]
+                exact = self.profile.coefficients(self.first + stream, x)
+                step = self.step / 3**self.stage * self.scale[stream // 2][t]
+                worst = max([worst] + [abs(exact[i] - y[i][t]) / step for i in range(base.width)
+                                       if (stream, i, t) not in self.skipped])
+        return worst
+
+
+def check_profiled(folder, tables):
+    frames = {path.stem: Frame(path.read_bytes()) for path in folder.glob("*.frame")}
+    profile = Profile((folder / "profile.slp").read_bytes())
+    rows = frames["raw"].payload
+    truth = struct.unpack(f"<{len(rows) // 2}e", rows)
+    nested = Profiled(frames["base"], profile, tables)
+    errors = [nested.worst_error(truth)]
+    for name in ("refinement1", "refinement2"):
+        nested.refine(frames[name])
+        errors.append(nested.worst_error(truth))
+    single = Profiled(frames["single"], profile, tables).worst_error(truth)
+    print(f"{folder.name}: worst errors {', '.join(f'{error:.3f}' for error in errors)}, rounded by rate {single:.3f} steps")
+    assert max(errors) <= 0.63 and single <= 1.52
+
+
 def decode_int8(frame):
     """Section 6."""
     out, at = [], 0
@@ -214,7 +408,7 @@ def within(name, decoded, truth, steps):
 
 
 def trace(nested):
-    """The numbers of FORMAT.md section 8."""
+    """The numbers of FORMAT.md section 9."""
     print("steps", nested.steps, "means", nested.means[:4], "classes", list(nested.classes[:4]))
     print("K channel 0, ordinary tokens:", nested.indices[0][:15])
 
@@ -231,13 +425,16 @@ def main():
     assert decode_lossless(frames["lossless"]) == rows
     print("lossless: equal to raw")
     within("int8", decode_int8(frames["int8"]), truth, 0.501)
-    nested = Nested(frames["base"], read_tables(options.tables))
+    tables = read_tables(options.tables)
+    nested = Nested(frames["base"], tables)
     if options.trace:
         trace(nested)
     within("base", nested.values(), truth, 0.601)
     for name in ("refinement1", "refinement2"):
         nested.refine(frames[name])
         within(name, nested.values(), truth, 0.601)
+    for folder in ("heads", "layer", "predicted"):
+        check_profiled(options.folder / folder, tables)
     return 0
 
 

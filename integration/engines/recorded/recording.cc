@@ -91,7 +91,7 @@ Result<Recording> parse_recording(const kernels::KernelTable& kernels, std::span
   if (file.header().shape.tokens.count() + 1 != prompt.size()) {
     return Error{ErrorCode::kIncompatibleLayout, 0, "recording's tokens"};
   }
-  SLUICE_ASSIGN(DecodedPlanes rows, decode_planes(kernels, file, Part::kLossless, kMostPlanes));
+  SLUICE_ASSIGN(DecodedPlanes rows, decode_planes(kernels, file, {.level = Part::kLossless, .most = kMostPlanes}));
   return Recording{std::move(description), std::move(text),       std::move(prompt), std::move(greedy), logits_hash,
                    std::move(pieces),      std::move(rows.planes)};
 }

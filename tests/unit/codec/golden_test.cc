@@ -3,56 +3,21 @@
 // build/.../test_unit_codec
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "codec/container.h"
 #include "codec/decoder.h"
 #include "codec/encoder.h"
+#include "tests/unit/codec/golden_files.h"
 #include "tests/unit/codec/paged_unit.h"
 
 namespace sluice::codec {
 namespace {
 
-using Bytestring = std::vector<std::byte>;
-
 constexpr kernels::KvShape kShape{
     .layers = Layers(1), .tokens = Tokens(48), .kv_heads = Heads(2), .head_dim = HeadDim(16)};
 // No rotation: its angles come from the machine's libm, so bytes may differ where it is undone.
 constexpr UnitContext kContext{.rope = {}, .first_position = TokenIndex(0), .request_tokens = Tokens(48)};
-
-// Integers only, so that every machine starts from the same rows.
-void fill(const PagedUnit& unit) {
-  std::uint32_t state = 12345;
-  std::vector<float> rows(48 * 32);
-  for (const bool is_key : {true, false}) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      std::int32_t sum = 0;
-      for (int draw = 0; draw < 4; ++draw) {
-        state = state * 1664525U + 1013904223U;
-        sum += static_cast<std::int32_t>(state >> 24U) - 128;
-      }
-      rows[i] = static_cast<float>(sum * static_cast<std::int32_t>(1 + i % 32)) / 512.0F;
-    }
-    const kernels::MutableUnitView view = unit.writable();
-    kernels::ref_kernels().scatter(rows, kShape, {0, 48}, (is_key ? view.k : view.v)[0]);
-  }
-}
-
-Bytestring golden(const std::string& name, const Bytestring& now) {
-  const std::string path = "tests/golden/" + name;
-  if (std::getenv("SLUICE_WRITE_GOLDEN") != nullptr) {
-    std::ofstream(path, std::ios::binary)
-        .write(reinterpret_cast<const char*>(now.data()), static_cast<std::streamsize>(now.size()));
-  }
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_TRUE(file.good()) << path;
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  const auto* const first = reinterpret_cast<const std::byte*>(text.data());
-  return {first, first + text.size()};
-}
 
 struct Made {
   std::string name;
@@ -67,9 +32,9 @@ std::vector<Made> make_frames(const PagedUnit& unit) {
   const char* const names[] = {"base.frame", "refinement1.frame", "refinement2.frame"};
   const EncodedUnit encoded = *encoder.encode(unit.view(), kContext, out);
   for (std::size_t i = 0; i < kNestedStages; ++i) {
-    const auto first = out.begin() + static_cast<std::ptrdiff_t>(encoded.parts[i].offset.count());
-    const auto last = first + static_cast<std::ptrdiff_t>(encoded.parts[i].size.count());
-    made.push_back({names[i], encoded.parts[i].part, Bytestring(first, last)});
+    const auto first = out.begin() + static_cast<std::ptrdiff_t>(encoded.parts()[i].offset.count());
+    const auto last = first + static_cast<std::ptrdiff_t>(encoded.parts()[i].size.count());
+    made.push_back({names[i], encoded.parts()[i].part, Bytestring(first, last)});
   }
   const auto add = [&](const char* name, Part part, Bytes size) {
     made.push_back({name, part, Bytestring(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(size.count()))});
@@ -82,7 +47,7 @@ std::vector<Made> make_frames(const PagedUnit& unit) {
 
 TEST(Golden, EveryPartHasTheBytesItAlwaysHad) {
   PagedUnit unit(kShape, {});
-  fill(unit);
+  fill_with_integers(unit);
   Decoder decoder = *Decoder::open(kernels::ref_kernels());
   ContainerWriter writer({.shape = kShape,
                           .rope = {.style = kernels::RopeStyle::kNone, .dims = 0, .base = 0},

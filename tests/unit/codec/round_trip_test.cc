@@ -38,7 +38,7 @@ std::vector<Bytestring> encode_nested(Encoder& encoder, const PagedUnit& unit, c
   const Result<EncodedUnit> encoded = encoder.encode(unit.view(), context, out);
   EXPECT_TRUE(encoded.has_value());
   std::vector<Bytestring> frames;
-  for (const EncodedPart& part : encoded->parts) {
+  for (const EncodedPart& part : encoded->parts()) {
     const auto first = out.begin() + static_cast<std::ptrdiff_t>(part.offset.count());
     frames.emplace_back(first, first + static_cast<std::ptrdiff_t>(part.size.count()));
   }

@@ -22,6 +22,14 @@ struct TinyProfile {
   std::uint32_t seed = 1;
 };
 
+/// The one of tests/golden/predicted, and of the fuzz target of coded frames.
+inline constexpr TinyProfile kGoldenPrediction{.tier = Tier::kPredicted,
+                                               .layers = Layers(3),
+                                               .kv_heads = Heads(1),
+                                               .head_dim = HeadDim(12),
+                                               .layers_back = 1,
+                                               .intra_every = 2};
+
 /// Rows of a random rotation, in kMatrixUnit: a product of plane rotations, so orthonormal up to rounding.
 inline void append_rotation(std::size_t size, std::mt19937& random, std::vector<std::int16_t>& out) {
   std::vector<double> matrix(size * size);

@@ -80,7 +80,7 @@ Frame encode(const Case& made, const PagedUnit& unit) {
   frame.context = {made.rope, TokenIndex(0), made.shape.tokens};
   std::vector<std::byte> room(codec::Encoder::max_nested_size(made.shape).count());
   const codec::EncodedUnit encoded = encoder.encode(unit.view(), frame.context, room).value();
-  const auto base = std::span(room).subspan(encoded.parts[0].offset.count(), encoded.parts[0].size.count());
+  const auto base = std::span(room).subspan(encoded.parts()[0].offset.count(), encoded.parts()[0].size.count());
   frame.bytes.assign(base.begin(), base.end());
   return frame;
 }
@@ -114,7 +114,7 @@ class Jobs {
   TileJob next(std::size_t stream, TileStatus& status) {
     const MutablePlaneView& plane = (stream % 2 == 0 ? unit_.k : unit_.v)[stream / 2];
     TileJob job;
-    job.states = at<std::uint32_t>(layout_.states_at + 4 * stream * layout_.runs.lanes());
+    job.states = at<std::uint32_t>(layout_.states_at + 4 * stream * layout_.lanes);
     job.words = at<std::uint16_t>(words_at_);
     job.escapes = at<std::int16_t>(escapes_at_);
     job.classes = at<std::uint8_t>(layout_.classes_at + stream * layout_.width);
@@ -129,7 +129,7 @@ class Jobs {
     job.block_tokens = plane.block_tokens;
     job.token_stride = plane.token_stride;
     job.head_stride = plane.head_stride;
-    job.lanes = static_cast<std::uint32_t>(layout_.runs.lanes());
+    job.lanes = static_cast<std::uint32_t>(layout_.lanes);
     job.word_count = directory(stream, 0);
     job.escape_count = directory(stream, 4);
     job.heads = static_cast<std::uint32_t>(layout_.heads);

@@ -64,7 +64,7 @@ TEST(KvContainer, EveryLevelComesBackAndBetterLevelsAreCloser) {
     const std::vector<std::byte> file = encode_planes(kernels::ref_kernels(), planes, options_for(level)).value();
     const auto view = codec::ContainerView::open(kernels::ref_kernels(), file).value();
     EXPECT_EQ(level_of(view).value(), level);
-    const DecodedPlanes back = decode_planes(kernels::ref_kernels(), view, level, kRoom).value();
+    const DecodedPlanes back = decode_planes(kernels::ref_kernels(), view, {.level = level, .most = kRoom}).value();
     EXPECT_EQ(back.first_position, TokenIndex(128));
     EXPECT_EQ(back.planes.shape(), kShape);
     const double error = mean_error(planes, back.planes);
@@ -79,7 +79,8 @@ TEST(KvContainer, LosslessIsExactForAnyBits) {
   const std::vector<std::byte> file =
       encode_planes(kernels::ref_kernels(), planes, options_for(Part::kLossless)).value();
   const auto view = codec::ContainerView::open(kernels::ref_kernels(), file).value();
-  const DecodedPlanes back = decode_planes(kernels::ref_kernels(), view, Part::kLossless, kRoom).value();
+  const DecodedPlanes back =
+      decode_planes(kernels::ref_kernels(), view, {.level = Part::kLossless, .most = kRoom}).value();
   for (std::uint32_t layer = 0; layer < 5; ++layer) {
     EXPECT_TRUE(std::ranges::equal(back.planes.k_layer(LayerIndex(layer)), planes.k_layer(LayerIndex(layer))));
     EXPECT_TRUE(std::ranges::equal(back.planes.v_layer(LayerIndex(layer)), planes.v_layer(LayerIndex(layer))));
@@ -91,7 +92,7 @@ TEST(KvContainer, AFileIsNotDecodedAtALevelThatItLacksOrBeyondTheBound) {
       encode_planes(kernels::ref_kernels(), wave_planes(), options_for(Part::kRefinement1)).value();
   const auto view = codec::ContainerView::open(kernels::ref_kernels(), file).value();
   const auto fault = [&](Part level, Bytes most) {
-    const auto decoded = decode_planes(kernels::ref_kernels(), view, level, most);
+    const auto decoded = decode_planes(kernels::ref_kernels(), view, {.level = level, .most = most});
     return decoded ? ErrorCode::kOk : decoded.error().code;
   };
   EXPECT_EQ(fault(Part::kBase, kRoom), ErrorCode::kOk);
@@ -105,7 +106,7 @@ TEST(KvContainer, ADamagedFrameIsATypedError) {
   for (std::size_t i = 1; i <= 200; ++i) file[file.size() - i] ^= std::byte{1};
   const auto view = codec::ContainerView::open(kernels::ref_kernels(), file);
   if (!view.has_value()) return;
-  EXPECT_EQ(decode_planes(kernels::ref_kernels(), view.value(), Part::kRaw, kRoom).error().code,
+  EXPECT_EQ(decode_planes(kernels::ref_kernels(), view.value(), {.level = Part::kRaw, .most = kRoom}).error().code,
             ErrorCode::kDigestMismatch);
 }
 

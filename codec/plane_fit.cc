@@ -1,4 +1,4 @@
-#include "codec/plane_symbols.h"
+#include "codec/plane_fit.h"
 
 #include <algorithm>
 #include <bit>
@@ -17,7 +17,7 @@ float sent_variance(const kernels::ColumnMoments& moments, std::uint16_t mean) {
   return moments.variance + shift * shift;
 }
 
-Result<float> head_step(const PlaneInput& input, const PlaneSymbols& out, std::size_t head) {
+Result<float> head_step(const PlaneInput& input, const PlaneFit& out, std::size_t head) {
   const std::size_t dim = input.layout.width / input.layout.heads;
   float sum = 0;
   float largest = 0;
@@ -33,49 +33,30 @@ Result<float> head_step(const PlaneInput& input, const PlaneSymbols& out, std::s
   return from_bf16(to_bf16(step));
 }
 
-void append_escapes(std::span<const std::uint8_t> symbols, std::uint32_t largest, std::span<const std::int16_t> indices,
-                    std::vector<std::int16_t>& escapes) {
-  for (std::size_t i = 0; i < symbols.size(); ++i) {
-    if (symbols[i] == 2 * largest + 1) escapes.push_back(indices[i]);
-  }
-}
-
 struct RunInput {
   std::span<const float> values;
   std::size_t offset = 0;
   float mean = 0;
   float step = 1;
-  std::size_t class_index = 0;
 };
 
-// Quantises one run of one column at all stages and folds it to symbols.
-void fold_run(const kernels::KernelTable& kernels, const StaticTables& tables, const RunInput& run, PlaneSymbols& out) {
+// Quantises one run of one column at all stages.
+void quantize_run(const kernels::KernelTable& kernels, const RunInput& run, PlaneFit& out) {
   const std::size_t count = run.values.size();
   if (count == 0) return;
   for (std::size_t stage = 0; stage < kNestedStages; ++stage) {
     const float scale = kStageScale[stage] / run.step;
-    kernels.quantize(run.values, {.mean = run.mean, .scale = scale}, std::span(out.indices[stage]).first(count));
-  }
-  const std::span<const std::int16_t> base = std::span(out.indices[0]).first(count);
-  const std::span<std::uint8_t> symbols = std::span(out.symbols[0]).subspan(run.offset, count);
-  const std::uint32_t largest = tables.largest[run.class_index];
-  if (kernels.fold(base, largest, symbols) != 0) append_escapes(symbols, largest, base, out.escapes);
-  for (std::size_t stage = 1; stage < kNestedStages; ++stage) {
-    kernels.fold_refinement(std::span(out.indices[stage - 1]).first(count), std::span(out.indices[stage]).first(count),
-                            std::span(out.symbols[stage]).subspan(run.offset, count),
-                            std::span(out.contexts[stage - 1]).subspan(run.offset, count));
+    kernels.quantize(run.values, {.mean = run.mean, .scale = scale},
+                     std::span(out.indices[stage]).subspan(run.offset, count));
   }
 }
 
-void grow(const NestedLayout& layout, PlaneSymbols& out) {
+void grow(const NestedLayout& layout, PlaneFit& out) {
   out.steps.resize(layout.heads);
   out.means.resize(layout.width);
-  out.classes.resize(layout.width);
+  out.classes.resize(2 * layout.width);
   out.moments.resize(layout.width);
-  for (auto& symbols : out.symbols) symbols.resize(layout.symbols());
-  for (auto& contexts : out.contexts) contexts.resize(layout.symbols());
-  for (auto& indices : out.indices) indices.resize(layout.runs.coded());
-  out.escapes.clear();
+  for (auto& indices : out.indices) indices.resize(layout.indices());
 }
 
 }  // namespace
@@ -87,8 +68,7 @@ std::uint16_t to_bf16(float value) {
 
 float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U); }
 
-Result<void> analyse_plane(const kernels::KernelTable& kernels, const StaticTables& tables, const PlaneInput& input,
-                           PlaneSymbols& out) {
+Result<void> fit_plane(const kernels::KernelTable& kernels, const PlaneInput& input, PlaneFit& out) {
   const NestedLayout& layout = input.layout;
   const std::size_t coded = layout.runs.coded();
   grow(layout, out);
@@ -107,13 +87,11 @@ Result<void> analyse_plane(const kernels::KernelTable& kernels, const StaticTabl
       const float ratio = sigma > 0 ? out.moments[channel].mean_magnitude / sigma : 1.0F;
       const std::size_t ordinary = choose_class(variance / step / step, ratio);
       out.classes[channel] = static_cast<std::uint8_t>(ordinary);
+      out.classes[layout.width + channel] = static_cast<std::uint8_t>(fine_class(ordinary));
       const std::size_t offset = channel * coded;
       const std::span<const float> column = input.columns.subspan(offset, coded);
-      fold_run(kernels, tables, {column.first(layout.runs.ordinary), offset, mean, step, ordinary}, out);
-      fold_run(
-          kernels, tables,
-          {column.subspan(layout.runs.ordinary), offset + layout.runs.ordinary, mean, step / 2, fine_class(ordinary)},
-          out);
+      quantize_run(kernels, {column.first(layout.runs.ordinary), offset, mean, step}, out);
+      quantize_run(kernels, {column.subspan(layout.runs.ordinary), offset + layout.runs.ordinary, mean, step / 2}, out);
     }
   }
   return {};

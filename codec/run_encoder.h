@@ -1,0 +1,63 @@
+// Indices of one stream to words, by the runs of a plan. Two passes: symbols forwards, since escapes stand in that
+// order, then rANS backwards. The mirror of run_decoder.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "codec/run_plan.h"
+#include "codec/static_tables.h"
+#include "kernels/table.h"
+
+namespace sluice::codec {
+
+/// How an index that its table does not hold is sent. Streams without a profile: i16. With one: a byte, its low seven
+/// bits the magnitude less the first one that escapes, its high bit the sign; low bits 127: an i16 follows.
+enum class EscapeForm : std::uint8_t { kWords, kBytes };
+
+/// Holds the symbols of one stream of one stage.
+/// Threads: one call at a time.
+class RunEncoder {
+ public:
+  RunEncoder(const kernels::KernelTable& kernels, const StaticTables& tables) : kernels_(&kernels), tables_(&tables) {}
+
+  void clear();
+  /// A run of symbols of a table of its own; the table must live until encode().
+  void add(const kernels::RansTable& table, std::span<const std::uint8_t> symbols);
+  /// All runs of a base plan. indices = the plan's plane.
+  void add_base(const RunPlan& plan, std::span<const std::int16_t> indices, EscapeForm form);
+  /// All runs of a refinement: fine = 3 * coarse + difference.
+  void add_refinement(std::size_t stage, const RunPlan& plan, std::span<const std::int16_t> coarse,
+                      std::span<const std::int16_t> fine);
+
+  /// Codes what was added. Precondition: room for one word a symbol.
+  kernels::RansWriter encode(std::span<std::byte> room) const;
+  std::size_t symbols() const { return symbols_.size(); }
+  std::span<const std::byte> escapes() const { return escapes_; }
+
+ private:
+  struct SymbolRun {
+    const kernels::RansTable* tables = nullptr;
+    bool has_contexts = false;
+    std::size_t first = 0;
+    std::size_t count = 0;
+    std::size_t first_context = 0;
+  };
+  std::span<std::uint8_t> append(const kernels::RansTable& table, std::size_t count);
+  std::span<const std::int16_t> gather(const RunPlan& plan, const Run& run, std::span<const std::int16_t> indices,
+                                       std::vector<std::int16_t>& into) const;
+  void append_escapes(std::uint32_t largest, std::span<const std::uint8_t> symbols,
+                      std::span<const std::int16_t> indices, EscapeForm form);
+
+  const kernels::KernelTable* kernels_;
+  const StaticTables* tables_;
+  std::vector<SymbolRun> runs_;
+  std::vector<std::uint8_t> symbols_;
+  std::vector<std::uint8_t> contexts_;
+  std::vector<std::byte> escapes_;
+  std::vector<std::int16_t> gathered_, gathered_fine_;  // scratch, one run
+};
+
+}  // namespace sluice::codec
