@@ -75,6 +75,17 @@ def run_compare(options):
     return 1 if missing else 0
 
 
+def repeating_command(options, model):
+    """What measures the same again; where results go and which build is measured are left out."""
+    words = ["./dev", "quality", "compare", "--model", model, "--suite", options.suite]
+    for name in ("context", "texts", "tiers", "calibrate_on", "only"):
+        if getattr(options, name):
+            words += ["--" + name.replace("_", "-"), str(getattr(options, name))]
+    for path in options.text:
+        words += ["--text", path]
+    return shlex.join(words + (["--quick"] if options.quick else []))
+
+
 def is_reached(document, wanted):
     row, _, tier = wanted.partition(".")
     return document["rows"].get(row, {}).get(tier, {}).get("bits") is not None
@@ -91,7 +102,7 @@ def one_model(options, name):
         document = comparison.lossless_report(path.name, sluice_program.Program(options.program), caches)
     else:
         document = judged_report(options, path, trials, loaded)
-    return document | {"command": "./dev quality " + shlex.join(sys.argv[1:]), "packages": texts.fetched_versions(passages),
+    return document | {"command": repeating_command(options, name), "packages": texts.fetched_versions(passages),
                        "texts": [{"kind": trial.kind, "name": trial.name} for trial in trials]}
 
 
