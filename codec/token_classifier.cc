@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace sluice::codec {
 namespace {
@@ -39,6 +40,10 @@ void TokenClassifier::classify(const LayerCoefficients& input, std::uint64_t new
     row = std::span(contents_->classifier).subspan(input.layer * size, size);
     add_features(2 * input.layer, input.k, row.first(2 * width));
     add_features(2 * input.layer + 1, input.v, row.subspan(2 * width, 2 * width));
+    if (sums_.size() >= kLeastCentredTokens) {
+      const float mean = std::accumulate(sums_.begin(), sums_.end(), 0.0F) / static_cast<float>(sums_.size());
+      for (float& sum : sums_) sum -= mean;
+    }
   }
   for (std::size_t token = 0; token < classes.size(); ++token) {
     const std::uint64_t position = input.first_position + token;

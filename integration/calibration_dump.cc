@@ -122,11 +122,13 @@ Result<std::vector<CurvePoint>> read_kl_curve(std::span<const std::byte> file, c
     points.push_back(point);
   }
   std::ranges::sort(points, {}, &CurvePoint::step);
-  for (std::size_t i = 1; i < points.size(); ++i) {
-    const bool rises = points[i].step > points[i - 1].step && points[i].kl_mean > points[i - 1].kl_mean;
-    if (!rises) return wrong;
+  std::vector<CurvePoint> rising;
+  for (const CurvePoint& point : points) {
+    const bool falls = !rising.empty() && (point.step == rising.back().step || point.kl_mean < rising.back().kl_mean);
+    if (falls) return wrong;
+    if (rising.empty() || point.kl_mean > rising.back().kl_mean) rising.push_back(point);
   }
-  return points;
+  return rising;
 }
 
 }  // namespace sluice::integration

@@ -19,8 +19,8 @@ namespace sluice::integration {
 Result<codec::calibration::Dump> read_calibration_dump(std::string name, std::span<const std::byte> file);
 
 /// What --sensitivity names: {"curve": [{"tier": 2, "step": 0.0016, "kl_mean": 0.0073, "kl_p99": 0.05}, ...]}, sorted
-/// by step; points of other tiers are left out, kl_p99 may be. Errors:  kBadField for anything else, a step given
-/// twice, or a KL that falls as the step grows.
+/// by step; points of other tiers and such whose KL is no larger than the one before are left out; kl_p99 may be.
+/// Errors:  kBadField for anything else, a step given twice, or a KL that falls as the step grows.
 Result<std::vector<codec::calibration::CurvePoint>> read_kl_curve(std::span<const std::byte> file, codec::Tier tier);
 
 }  // namespace sluice::integration

@@ -57,12 +57,12 @@ std::vector<std::uint8_t> CodeBook::cheapest(const Samples& counts) const {
   return row_minima(counts * index_bits_);
 }
 
-std::uint8_t CodeBook::cheapest_of(std::span<const std::int32_t> indices) const {
+std::uint8_t CodeBook::cheapest_of(std::span<const std::int16_t> indices) const {
   std::size_t chosen = 0;
   double least = std::numeric_limits<double>::infinity();
   for (std::size_t each = 0; each < kCodedClasses; ++each) {
     double sum = 0;
-    for (const std::int32_t index : indices) sum += costs_.index_bits(each, index);
+    for (const std::int16_t index : indices) sum += costs_.index_bits(each, index);
     if (sum < least) {
       least = sum;
       chosen = each;

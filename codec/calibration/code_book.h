@@ -9,6 +9,7 @@
 
 #include "codec/calibration/matrix.h"
 #include "codec/coefficient_class.h"
+#include "codec/rate_rounding.h"
 
 namespace sluice::codec::calibration {
 
@@ -31,13 +32,16 @@ class CodeBook {
   /// Cheapest class for each row of counts [rows][kCountedBins].  Shape: result [rows].
   std::vector<std::uint8_t> cheapest(const Samples& counts) const;
   /// Cheapest class of these very indices, of any magnitude. Slower.
-  std::uint8_t cheapest_of(std::span<const std::int32_t> indices) const;
+  std::uint8_t cheapest_of(std::span<const std::int16_t> indices) const;
   /// Cheapest class of refinement `stage` for each row of counts [rows][kRefinementBins].
   std::vector<std::uint8_t> cheapest_refinement(std::size_t stage, const Samples& counts) const;
   float refinement_bits(std::size_t stage, std::uint8_t universal_class, Eigen::Index bin) const;
+  /// The encoder's rounding, which knows the same costs.
+  const RateRounding& rounding() const { return rounding_; }
 
  private:
   ClassCosts costs_;
+  RateRounding rounding_;
   Samples index_bits_;                      ///< [kCountedBins][kCodedClasses]
   std::array<Samples, 2> refinement_bits_;  ///< [kRefinementBins][kClasses]
 };

@@ -2,117 +2,131 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "base/assert.h"
 #include "codec/calibration/token_classifier.h"
+#include "kernels/table.h"
 
 namespace sluice::codec::calibration {
 namespace {
 
-/// lambda of rate-distortion rounding, in squared steps per bit.
-constexpr float kTradeOff = 0.05F;
 /// A coefficient whose indices have a smaller mean magnitude is never coded.
 constexpr double kSilentMean = 0.004;
 /// A token class seen less often borrows the entropy class of its neighbour.
-constexpr double kFewTokens = 48;
+constexpr Eigen::Index kFewTokens = 48;
 constexpr std::size_t kMostExact = 2048;
 /// Two quarter octaves of the step per token class.
 constexpr int kQuartersPerClass = 2;
 constexpr int kTokenClasses = kCoarsestClass - kFinestClass + 1;
 constexpr int kRounds = 3;
+/// What an index can hold, and with two refinements.
+constexpr float kMostSteps = 32000;
+constexpr float kMostNestedSteps = kMostSteps / 9;
 
-using Indices = Eigen::MatrixXi;
+using Indices = Eigen::Matrix<std::int16_t, Eigen::Dynamic, Eigen::Dynamic>;
 
 float token_scale(int token_class) { return std::exp2(0.5F * static_cast<float>(token_class)); }
 
-/// Values in steps of their token.
-Samples in_steps(const StreamInput& input) {
-  Eigen::ArrayXf inverse(input.classes->size());
-  for (Eigen::Index token = 0; token < inverse.size(); ++token) {
-    inverse(token) = 1.0F / (token_scale((*input.classes)(token)) * input.step);
+/// Tokens of a class stand together: in every matrix here rows are sorted so, and a coefficient's indices of one class
+/// are contiguous.
+struct Order {
+  std::vector<Eigen::Index> token_of;  ///< row to token
+  std::array<Eigen::Index, kTokenClasses + 1> first{};
+  Eigen::Index count(std::size_t own) const { return first[own + 1] - first[own]; }
+};
+
+Order order_of(const Eigen::VectorXi& classes) {
+  Order order;
+  for (int own = 0; own < kTokenClasses; ++own) {
+    for (Eigen::Index token = 0; token < classes.size(); ++token) {
+      if (classes(token) == own + kFinestClass) order.token_of.push_back(token);
+    }
+    order.first[static_cast<std::size_t>(own) + 1] = static_cast<Eigen::Index>(order.token_of.size());
   }
-  return (input.residual->array().colwise() * inverse).matrix();
+  SLUICE_ASSERT(static_cast<Eigen::Index>(order.token_of.size()) == classes.size());
+  return order;
 }
 
-std::int32_t rounded(float x) { return static_cast<std::int32_t>(std::floor(std::fabs(x) + 0.5F)) * (x < 0 ? -1 : 1); }
+/// Steps of a row's token.
+float step_of(const StreamInput& input, Eigen::Index token) {
+  return token_scale((*input.classes)(token)) * input.step;
+}
 
-/// The codec's plain quantiser: zero below the threshold, else rounded half up in magnitude.
+/// Values in steps of their token, in order.
+Samples in_steps(const StreamInput& input, const Order& order) {
+  Samples x(input.residual->rows(), input.residual->cols());
+  for (Eigen::Index row = 0; row < x.rows(); ++row) {
+    const Eigen::Index token = order.token_of[static_cast<std::size_t>(row)];
+    x.row(row) = input.residual->row(token) / step_of(input, token);
+  }
+  return x.cwiseMax(-kMostSteps).cwiseMin(kMostSteps);
+}
+
+/// The codec's plain quantiser, column by column.
 Indices plain_indices(const Samples& x, float scale) {
-  return x.unaryExpr([scale](float value) {
-    const float scaled = value * scale;
-    return std::fabs(scaled) < kernels::kZeroThreshold ? 0 : rounded(scaled);
-  });
+  Indices indices(x.rows(), x.cols());
+  kernels::ref_kernels().quantize(std::span(x.data(), static_cast<std::size_t>(x.size())), {0, scale},
+                                  std::span(indices.data(), static_cast<std::size_t>(indices.size())));
+  return indices;
 }
 
-/// The index of least error^2 + lambda bits among the nearest, the one below it in magnitude, and zero.
-std::int32_t cheapest_index(const CodeBook& book, std::uint8_t coefficient_class, float x) {
-  const std::int32_t nearest = rounded(x);
-  if (coefficient_class == kSilentClass || nearest == 0) return 0;
-  if (std::abs(nearest) > kCountedIndex) return nearest;
-  const std::int32_t lower = nearest - (nearest > 0 ? 1 : -1);
-  std::int32_t best = nearest;
-  float least = 1e30F;
-  for (const std::int32_t candidate : {nearest, lower, 0}) {
-    const float error = x - static_cast<float>(candidate);
-    const float cost = error * error + kTradeOff * book.bits(coefficient_class, candidate);
-    if (cost < least) {
-      least = cost;
-      best = candidate;
+/// The encoder's rounding of a base without refinements, each coefficient and token class by its entropy class.
+void round_by_rate(const RateRounding& rounding, const std::vector<std::uint8_t>& chosen, const Samples& x,
+                   const Order& order, Indices& indices) {
+  for (std::size_t own = 0; own < kTokenClasses; ++own) {
+    const auto count = static_cast<std::size_t>(order.count(own));
+    for (Eigen::Index channel = 0; channel < x.cols(); ++channel) {
+      const std::uint8_t entropy = chosen[own * static_cast<std::size_t>(x.cols()) + static_cast<std::size_t>(channel)];
+      const std::span<std::int16_t> out(indices.data() + channel * indices.rows() + order.first[own], count);
+      if (entropy == kSilentClass) {
+        std::ranges::fill(out, std::int16_t{0});
+      } else {
+        rounding.round(std::span(x.data() + channel * x.rows() + order.first[own], count), 1, entropy, out);
+      }
     }
   }
-  return best;
 }
 
 /// How often each index occurs: row = token class * width + coefficient.
 struct Counts {
   Samples bins;
-  std::array<double, kTokenClasses> tokens{};
   std::vector<bool> overflows;
 };
 
-Counts count(const Indices& indices, const Eigen::VectorXi& classes) {
-  const Eigen::Index width = indices.cols();
-  Counts counts;
-  counts.bins = Samples::Zero(kTokenClasses * width, kCountedBins);
-  counts.overflows.assign(static_cast<std::size_t>(kTokenClasses * width), false);
-  for (Eigen::Index token = 0; token < classes.size(); ++token)
-    ++counts.tokens[static_cast<std::size_t>(classes(token) - kFinestClass)];
-  for (Eigen::Index channel = 0; channel < width; ++channel) {
-    for (Eigen::Index token = 0; token < classes.size(); ++token) {
-      const Eigen::Index row = (classes(token) - kFinestClass) * width + channel;
-      const std::int32_t index = indices(token, channel);
-      counts.bins(row, CodeBook::bin(index)) += 1;
-      if (std::abs(index) > kCountedIndex) counts.overflows[static_cast<std::size_t>(row)] = true;
+std::span<const std::int16_t> indices_of(const Indices& indices, const Order& order, std::size_t row) {
+  const auto width = static_cast<std::size_t>(indices.cols());
+  const std::size_t own = row / width;
+  return {indices.data() + static_cast<Eigen::Index>(row % width) * indices.rows() + order.first[own],
+          static_cast<std::size_t>(order.count(own))};
+}
+
+Counts count(const Indices& indices, const Order& order) {
+  const auto rows = static_cast<std::size_t>(kTokenClasses * indices.cols());
+  Counts counts{Samples::Zero(static_cast<Eigen::Index>(rows), kCountedBins), std::vector<bool>(rows, false)};
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (const std::int16_t index : indices_of(indices, order, row)) {
+      counts.bins(static_cast<Eigen::Index>(row), CodeBook::bin(index)) += 1;
+      if (std::abs(index) > kCountedIndex) counts.overflows[row] = true;
     }
   }
   return counts;
 }
 
-std::uint8_t exact_class(const CodeBook& book, const Indices& indices, const Eigen::VectorXi& classes,
-                         Eigen::Index row) {
-  const Eigen::Index channel = row % indices.cols();
-  const int token_class = static_cast<int>(row / indices.cols()) + kFinestClass;
-  std::vector<std::int32_t> found;
-  for (Eigen::Index token = 0; token < classes.size() && found.size() < kMostExact; ++token) {
-    if (classes(token) == token_class) found.push_back(indices(token, channel));
-  }
-  return book.cheapest_of(found);
-}
-
 /// Token classes that were hardly seen take the entropy class of the nearest that was seen, moved by the difference of
 /// their steps.
-void borrow(const std::array<double, kTokenClasses>& tokens, Eigen::Index width, std::vector<std::uint8_t>& chosen) {
-  const auto fewest = std::min(kFewTokens, *std::ranges::max_element(tokens));
+void borrow(const Order& order, Eigen::Index width, std::vector<std::uint8_t>& chosen) {
+  Eigen::Index most = 0;
+  for (std::size_t own = 0; own < kTokenClasses; ++own) most = std::max(most, order.count(own));
+  const Eigen::Index fewest = std::min(kFewTokens, most);
+  const auto is_known = [&](int own) {
+    return own >= 0 && own < kTokenClasses && order.count(static_cast<std::size_t>(own)) >= fewest;
+  };
   for (int to = 0; to < kTokenClasses; ++to) {
-    if (tokens[static_cast<std::size_t>(to)] >= fewest) continue;
-    int from = to;
-    for (int distance = 1; distance < kTokenClasses && from == to; ++distance) {
-      for (const int candidate : {to + distance, to - distance}) {
-        const bool is_known =
-            candidate >= 0 && candidate < kTokenClasses && tokens[static_cast<std::size_t>(candidate)] >= fewest;
-        if (is_known && from == to) from = candidate;
-      }
-    }
+    if (is_known(to)) continue;
+    int distance = 1;
+    while (!is_known(to + distance) && !is_known(to - distance)) ++distance;
+    const int from = is_known(to + distance) ? to + distance : to - distance;
     for (Eigen::Index channel = 0; channel < width; ++channel) {
       chosen[static_cast<std::size_t>(to * width + channel)] =
           shifted_class(chosen[static_cast<std::size_t>(from * width + channel)], kQuartersPerClass * (from - to));
@@ -120,122 +134,105 @@ void borrow(const std::array<double, kTokenClasses>& tokens, Eigen::Index width,
   }
 }
 
-std::vector<std::uint8_t> choose(const CodeBook& book, const Indices& indices, const Eigen::VectorXi& classes,
-                                 bool allow_silent) {
-  const Counts counts = count(indices, classes);
+std::vector<std::uint8_t> choose(const CodeBook& book, const Indices& indices, const Order& order, bool allow_silent) {
+  const Counts counts = count(indices, order);
   std::vector<std::uint8_t> chosen = book.cheapest(counts.bins);
   for (std::size_t row = 0; row < chosen.size(); ++row) {
-    if (counts.overflows[row]) chosen[row] = exact_class(book, indices, classes, static_cast<Eigen::Index>(row));
+    const std::span<const std::int16_t> own = indices_of(indices, order, row);
+    if (counts.overflows[row]) chosen[row] = book.cheapest_of(own.first(std::min(own.size(), kMostExact)));
+    double sum = 0;
+    for (const std::int16_t index : own) sum += std::abs(index);
+    if (allow_silent && sum <= kSilentMean * static_cast<double>(own.size())) chosen[row] = kSilentClass;
   }
-  if (allow_silent) {
-    Eigen::VectorXf magnitude(kCountedBins);
-    for (std::int32_t index = -kCountedIndex; index <= kCountedIndex; ++index) {
-      magnitude(CodeBook::bin(index)) = static_cast<float>(std::abs(index));
-    }
-    const Eigen::VectorXf sums = counts.bins * magnitude;
-    for (std::size_t row = 0; row < chosen.size(); ++row) {
-      const double tokens = counts.tokens[row / static_cast<std::size_t>(indices.cols())];
-      if (sums(static_cast<Eigen::Index>(row)) <= kSilentMean * tokens) chosen[row] = kSilentClass;
-    }
-  }
-  borrow(counts.tokens, indices.cols(), chosen);
+  borrow(order, indices.cols(), chosen);
   return chosen;
 }
 
-std::uint8_t class_at(const std::vector<std::uint8_t>& chosen, int token_class, Eigen::Index channel,
-                      Eigen::Index width) {
-  return chosen[static_cast<std::size_t>((token_class - kFinestClass) * width + channel)];
-}
-
 double bits_of(const CodeBook& book, const std::vector<std::uint8_t>& chosen, const Indices& indices,
-               const Eigen::VectorXi& classes) {
+               const Order& order) {
   double bits = 0;
-  for (Eigen::Index channel = 0; channel < indices.cols(); ++channel) {
-    for (Eigen::Index token = 0; token < indices.rows(); ++token) {
-      bits += book.bits(class_at(chosen, classes(token), channel, indices.cols()), indices(token, channel));
-    }
+  for (std::size_t row = 0; row < chosen.size(); ++row) {
+    for (const std::int16_t index : indices_of(indices, order, row)) bits += book.bits(chosen[row], index);
   }
   return bits;
 }
 
-/// Decoded steps to values, and the damage.
-double reconstruct(const StreamInput& input, const Samples& x, const Indices& indices, float unit, Samples& decoded) {
+/// Decoded values, back in the order of tokens, and the damage.
+double reconstruct(const StreamInput& input, const Order& order, const Indices& indices, float unit, Samples& decoded) {
   double error = 0;
-  decoded.resize(x.rows(), x.cols());
-  for (Eigen::Index channel = 0; channel < x.cols(); ++channel) {
-    for (Eigen::Index token = 0; token < x.rows(); ++token) {
-      const std::int32_t index = indices(token, channel);
-      const float steps = std::abs(index) == 1 ? static_cast<float>(index) * unit : static_cast<float>(index);
-      const float missed = x(token, channel) - steps;
-      error += static_cast<double>(missed) * missed;
-      decoded(token, channel) = steps;
-    }
+  decoded.resize(indices.rows(), indices.cols());
+  for (Eigen::Index row = 0; row < indices.rows(); ++row) {
+    const Eigen::Index token = order.token_of[static_cast<std::size_t>(row)];
+    const Eigen::RowVectorXf steps = indices.row(row).unaryExpr([unit](std::int16_t index) {
+      return std::abs(index) == 1 ? static_cast<float>(index) * unit : static_cast<float>(index);
+    });
+    decoded.row(token) = steps * step_of(input, token);
+    const Eigen::RowVectorXf missed = input.residual->row(token) - decoded.row(token);
+    error += static_cast<double>(missed.squaredNorm()) / std::exp2((*input.classes)(token));
   }
-  for (Eigen::Index token = 0; token < x.rows(); ++token) {
-    decoded.row(token) *= token_scale((*input.classes)(token)) * input.step;
-  }
-  return error * static_cast<double>(input.step) * input.step;
+  return error;
 }
 
-void code_single(const CodeBook& book, const StreamInput& input, const Samples& x, StreamOutput& out) {
+void code_single(const CodeBook& book, const StreamInput& input, const Order& order, StreamOutput& out) {
+  const Samples x = in_steps(input, order);
   Indices indices = plain_indices(x, 1);
-  std::vector<std::uint8_t>& chosen = out.classes[0];
   for (int round = 0; round < kRounds; ++round) {
-    chosen = choose(book, indices, *input.classes, round + 1 == kRounds);
-    for (Eigen::Index channel = 0; channel < x.cols(); ++channel) {
-      for (Eigen::Index token = 0; token < x.rows(); ++token) {
-        const std::uint8_t own = class_at(chosen, (*input.classes)(token), channel, x.cols());
-        indices(token, channel) = cheapest_index(book, own, x(token, channel));
-      }
-    }
+    out.classes[0] = choose(book, indices, order, round + 1 == kRounds);
+    round_by_rate(book.rounding(), out.classes[0], x, order, indices);
   }
-  out.cost[0].bits = bits_of(book, chosen, indices, *input.classes);
-  out.cost[0].squared_error = reconstruct(input, x, indices, kUnitMagnitude, out.decoded);
+  out.cost[0].bits = bits_of(book, out.classes[0], indices, order);
+  out.cost[0].squared_error = reconstruct(input, order, indices, kUnitMagnitude, out.decoded);
 }
 
-/// Classes and bits of one refinement, given both indices.
-double code_refinement(const CodeBook& book, std::size_t stage, const Indices& coarse, const Indices& fine,
-                       const StreamInput& input, std::vector<std::uint8_t>& chosen) {
-  const Eigen::Index width = coarse.cols();
+/// Both indices of a refinement's coefficients.
+struct Refinement {
+  std::size_t stage = 1;
+  const Indices* coarse = nullptr;
+  const Indices* fine = nullptr;
+};
+
+/// Classes and bits of one refinement.
+double code_refinement(const CodeBook& book, const Refinement& refinement, const Order& order,
+                       std::vector<std::uint8_t>& chosen) {
+  const Eigen::Index width = refinement.coarse->cols();
   Samples counts = Samples::Zero(kTokenClasses * width, kRefinementBins);
-  std::array<double, kTokenClasses> tokens{};
-  for (Eigen::Index token = 0; token < coarse.rows(); ++token) {
-    const int own = (*input.classes)(token)-kFinestClass;
-    ++tokens[static_cast<std::size_t>(own)];
-    for (Eigen::Index channel = 0; channel < width; ++channel) {
-      const std::int32_t base = coarse(token, channel);
-      const std::int32_t difference = (fine(token, channel) - 3 * base) * (base < 0 ? -1 : 1);
+  for (Eigen::Index row = 0; row < counts.rows(); ++row) {
+    const auto coarse = indices_of(*refinement.coarse, order, static_cast<std::size_t>(row));
+    const auto fine = indices_of(*refinement.fine, order, static_cast<std::size_t>(row));
+    for (std::size_t i = 0; i < coarse.size(); ++i) {
+      const int difference = (fine[i] - 3 * coarse[i]) * (coarse[i] < 0 ? -1 : 1);
       SLUICE_ASSERT(std::abs(difference) <= 2);
-      counts(own * width + channel, std::min(std::abs(base), 2) * 5 + difference + 2) += 1;
+      counts(row, std::min(std::abs(coarse[i]), 2) * 5 + difference + 2) += 1;
     }
   }
-  chosen = book.cheapest_refinement(stage, counts);
-  borrow(tokens, width, chosen);
+  chosen = book.cheapest_refinement(refinement.stage, counts);
+  borrow(order, width, chosen);
   double bits = 0;
   for (Eigen::Index row = 0; row < counts.rows(); ++row) {
     std::uint8_t& own = chosen[static_cast<std::size_t>(row)];
     if (own >= kClasses) own = static_cast<std::uint8_t>(kClasses - 1);
-    for (Eigen::Index bin = 0; bin < kRefinementBins; ++bin)
-      bits += counts(row, bin) * book.refinement_bits(stage, own, bin);
+    for (Eigen::Index bin = 0; bin < kRefinementBins; ++bin) {
+      bits += counts(row, bin) * book.refinement_bits(refinement.stage, own, bin);
+    }
   }
   return bits;
 }
 
-void code_nested(const CodeBook& book, const StreamInput& input, const Samples& x, StreamOutput& out) {
+void code_nested(const CodeBook& book, const StreamInput& input, const Order& order, StreamOutput& out) {
+  const Samples x = in_steps(input, order).cwiseMax(-kMostNestedSteps).cwiseMin(kMostNestedSteps);
   Indices coarse = plain_indices(x, 1);
-  out.classes[0] = choose(book, coarse, *input.classes, false);
-  out.cost[0].bits = bits_of(book, out.classes[0], coarse, *input.classes);
-  out.cost[0].squared_error = reconstruct(input, x, coarse, 1, out.decoded);
+  out.classes[0] = choose(book, coarse, order, false);
+  out.cost[0].bits = bits_of(book, out.classes[0], coarse, order);
+  out.cost[0].squared_error = reconstruct(input, order, coarse, 1, out.decoded);
   StreamInput finer = input;
   float scale = 1;
   for (std::size_t stage = 1; stage < input.stages; ++stage) {
     scale *= 3;
     finer.step = input.step / scale;
-    const Samples scaled = x * scale;
-    const Indices fine = plain_indices(scaled, 1);
-    out.cost[stage].bits =
-        out.cost[stage - 1].bits + code_refinement(book, stage, coarse, fine, input, out.classes[stage]);
-    out.cost[stage].squared_error = reconstruct(finer, scaled, fine, 1, out.decoded);
+    const Indices fine = plain_indices(x, scale);
+    const Refinement refinement{stage, &coarse, &fine};
+    out.cost[stage].bits = out.cost[stage - 1].bits + code_refinement(book, refinement, order, out.classes[stage]);
+    out.cost[stage].squared_error = reconstruct(finer, order, fine, 1, out.decoded);
     coarse = fine;
   }
 }
@@ -245,11 +242,11 @@ void code_nested(const CodeBook& book, const StreamInput& input, const Samples& 
 StreamOutput code_stream(const CodeBook& book, const StreamInput& input) {
   SLUICE_ASSERT(input.stages >= 1 && input.stages <= kNestedStages && input.step > 0);
   StreamOutput out;
-  const Samples x = in_steps(input);
+  const Order order = order_of(*input.classes);
   if (input.stages == 1) {
-    code_single(book, input, x, out);
+    code_single(book, input, order, out);
   } else {
-    code_nested(book, input, x, out);
+    code_nested(book, input, order, out);
   }
   return out;
 }

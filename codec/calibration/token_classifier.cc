@@ -5,10 +5,13 @@
 #include <numeric>
 
 #include "base/assert.h"
+#include "codec/token_classifier.h"
 
 namespace sluice::codec::calibration {
 namespace {
 
+/// Tokens of a unit, as most engines cut them.
+constexpr std::uint64_t kCentredUnit = 256;
 /// Tokens at positions below this neither teach nor centre the regression: they stand out for other reasons.
 constexpr double kSettle = 8;
 constexpr double kClip = 4;
@@ -19,6 +22,9 @@ constexpr double kSlope = -2 * 0.7;
 /// left out, correlation with the true amplitude was .851 with 192, .876 with 48, .870 with 12).
 constexpr Eigen::Index kMaxFeatures = 48;
 constexpr Eigen::Index kPlaceFeatures = 3;
+/// Weight, per token, of the wish that what coefficients say is zero on average: then a unit that is too short to be
+/// centred has the classes of one that is.
+constexpr double kZeroMean = 100;
 
 /// The largest by variance, in rising order of their number.
 std::vector<Eigen::Index> leading(const PerChannel& deviation) {
@@ -89,7 +95,18 @@ PerChannel amplitude_of(const TextEnergy& energy, Eigen::Index heads) {
 struct Normal {
   Square products;
   Square target;
+  PerChannel sums;  ///< of features
+  double tokens = 0;
 };
+
+Square solve(Normal& normal) {
+  if (normal.tokens > 0) {
+    PerChannel mean = normal.sums / normal.tokens;
+    mean.tail(kPlaceFeatures).setZero();
+    normal.products += kZeroMean * normal.tokens * mean * mean.transpose();
+  }
+  return solve_ridge(normal.products, normal.target, kPenalty);
+}
 
 /// Each text is centred: only differences between tokens of one text teach.
 void add_text(const TextEnergy& energy, const TokenClassifier& scales, const Selection& selection,
@@ -106,6 +123,8 @@ void add_text(const TextEnergy& energy, const TokenClassifier& scales, const Sel
   const Samples y = target.middleRows(skipped, used).array() - target.middleRows(skipped, used).mean();
   add_products(x, x, normal.products);
   add_products(x, y, normal.target);
+  normal.sums += features.bottomRows(used).colwise().sum().transpose().cast<double>();
+  normal.tokens += static_cast<double>(used);
 }
 
 PerChannel spread_out(const Selection& selection, const Square& solution, Eigen::Index width) {
@@ -123,6 +142,15 @@ PerChannel spread_out(const Selection& selection, const Square& solution, Eigen:
   }
   regression.tail(kPlaceFeatures) = kSlope * solution.col(0).tail(kPlaceFeatures);
   return regression;
+}
+
+/// Takes the mean off what the coefficients of a unit say, as the encoder does with every unit.
+void centre_units(Eigen::VectorXf& sums) {
+  constexpr auto kUnit = static_cast<Eigen::Index>(kCentredUnit);
+  for (Eigen::Index first = 0; first < sums.size(); first += kUnit) {
+    auto unit = sums.segment(first, std::min(kUnit, sums.size() - first));
+    if (unit.size() >= static_cast<Eigen::Index>(codec::kLeastCentredTokens)) unit.array() -= unit.mean();
+  }
 }
 
 /// What the coefficients of rows say, without the place.
@@ -147,7 +175,8 @@ Eigen::VectorXf content_sums(const TokenClassifier& classifier, const std::array
 /// The regression's value of every row, not rounded.
 Eigen::VectorXf sums_of(const TokenClassifier& classifier, const std::array<Samples, 2>& coefficients,
                         const TextRange& rows, double request_tokens) {
-  const Eigen::VectorXf sums = content_sums(classifier, coefficients, rows);
+  Eigen::VectorXf sums = content_sums(classifier, coefficients, rows);
+  centre_units(sums);
   Samples place(rows.tokens, kPlaceFeatures);
   fill_place(rows, request_tokens, place);
   return sums + place * classifier.regression.tail(kPlaceFeatures).cast<float>();
@@ -189,11 +218,11 @@ TokenClassifier fit_token_classifier(const std::vector<TextRange>& texts, const 
   if (energies.empty()) return classifier;
 
   const Eigen::Index columns = selection.columns();
-  Normal normal{Square::Zero(columns, columns), Square::Zero(columns, 1)};
+  Normal normal{Square::Zero(columns, columns), Square::Zero(columns, 1), PerChannel::Zero(columns)};
   for (const TextEnergy& energy : energies) {
     add_text(energy, classifier, selection, texts[energy.text], coefficients, heads, normal);
   }
-  const Square solution = solve_ridge(normal.products, normal.target, kPenalty);
+  const Square solution = solve(normal);
   classifier.regression = spread_out(selection, solution, coefficients[0].cols());
   centre(texts, coefficients, classifier);
   return classifier;

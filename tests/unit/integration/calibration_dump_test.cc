@@ -105,6 +105,14 @@ TEST(KlCurve, PointsOfOneTierRise) {
   EXPECT_EQ((*points)[1].kl_p99, 0.1);
 }
 
+TEST(KlCurve, PointsThatDoNotRiseAreLeftOut) {
+  const std::string text = R"({"curve":[{"step":1,"kl_mean":1},{"step":2,"kl_mean":1},{"step":3,"kl_mean":4}]})";
+  const auto points = read_kl_curve(bytes_of(text), codec::Tier::kLayer);
+  ASSERT_TRUE(points);
+  ASSERT_EQ(points->size(), 2U);
+  EXPECT_EQ((*points)[1].step, 3);
+}
+
 TEST(KlCurve, AnythingElseIsRefused) {
   for (const char* text :
        {"", "[]", "{}", R"({"curve":1})", R"({"curve":[1]})", R"({"curve":[{"step":1}]})",
