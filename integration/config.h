@@ -32,6 +32,8 @@ struct Config {
   Bytes memory_store;
   Bytes memory_planes;
   Layers codec_group_layers;
+  std::string codec_profile;
+  std::string codec_level;
   std::vector<std::string> codec_parts;
   std::string planner_policy;
   BitsPerSecond planner_nominal_rate;

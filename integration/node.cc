@@ -45,7 +45,7 @@ Node::Node(const NodeOptions& options, const NodeParts& parts, UnitCoder coder)
 Node::~Node() = default;
 
 Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, const NodeParts& parts) {
-  SLUICE_ASSIGN(UnitCoder coder, UnitCoder::open());
+  SLUICE_ASSIGN(UnitCoder coder, UnitCoder::open(options.coder));
   std::unique_ptr<Node> node(new Node(options, parts, std::move(coder)));
   SLUICE_TRY(node->start());
   return node;
@@ -73,6 +73,7 @@ transport::NodeIdentity Node::identity() const {
   identity.layout = hash_of(std::as_bytes(std::span(layout)));
   identity.engine = model.engine_build;
   identity.rope = hash_of(std::as_bytes(std::span(rope)));
+  identity.profile = coder_.profile();
   return identity;
 }
 

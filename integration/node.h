@@ -33,6 +33,8 @@ struct NodeOptions {
   Bytes planes{4ULL << 30U};
   std::uint32_t group_layers = 6;
   PartChoice parts;
+  /// Profile file and its level for nested parts; empty = coded without a profile.
+  CoderOptions coder;
   std::string policy = "sluice";
   BitsPerSecond nominal_rate{1'000'000'000};
   bool nominal_is_trusted = false;

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "integration/mapped_file.h"
 #include "kernels/table.h"
 
 namespace sluice::integration {
@@ -62,14 +63,28 @@ std::string_view part_name(Part part) {
 
 bool is_decodable(std::span<const StoredPart* const> parts) { return !best_frames(parts).empty(); }
 
-UnitCoder::UnitCoder(codec::Encoder encoder, codec::Decoder decoder)
-    : encoder_(std::move(encoder)), decoder_(std::move(decoder)) {}
+UnitCoder::UnitCoder(std::shared_ptr<const codec::Profile> profile, codec::Encoder encoder, codec::Decoder decoder)
+    : profile_(std::move(profile)), encoder_(std::move(encoder)), decoder_(std::move(decoder)) {}
 
-Result<UnitCoder> UnitCoder::open() {
+Result<UnitCoder> UnitCoder::open(const CoderOptions& options) {
   const kernels::KernelTable& table = kernels::available_kernels().front();
-  SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(table, {}));
-  SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(table));
-  return UnitCoder(std::move(encoder), std::move(decoder));
+  std::shared_ptr<const codec::Profile> profile;
+  codec::EncoderOptions coding;
+  if (!options.profile.empty()) {
+    SLUICE_ASSIGN(const MappedFile file, MappedFile::open(options.profile));
+    SLUICE_ASSIGN(codec::Profile parsed, codec::Profile::parse(table, file.bytes()));
+    profile = std::make_shared<const codec::Profile>(std::move(parsed));
+    coding.profile = profile.get();
+    SLUICE_ASSIGN(coding.level, profile->find_level(options.level));
+  }
+  SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(table, coding));
+  SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(table, profile.get()));
+  return UnitCoder(std::move(profile), std::move(encoder), std::move(decoder));
+}
+
+ContentHash UnitCoder::profile() const {
+  constexpr ContentHash kNoProfile(1);  // 0 would say that nothing is decoded here
+  return profile_ == nullptr ? kNoProfile : profile_->id();
 }
 
 Result<StoredUnit> UnitCoder::encode(const KvPlanes& planes, const Geometry& geometry, UnitKey unit,

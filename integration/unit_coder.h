@@ -2,7 +2,9 @@
 // a transfer needs of the codec (files are kv_container's). One object per codec thread.
 #pragma once
 
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,10 +25,21 @@ struct PartChoice {
   bool nested = true;
 };
 
+/// The profile that nested parts are coded with.
+struct CoderOptions {
+  std::string profile;           ///< file; empty: none
+  std::string level = "nested";  ///< of the profile; should have several stages, so that a link can choose
+};
+
 /// Threads: one at a time.
 class UnitCoder {
  public:
-  static Result<UnitCoder> open();
+  /// Errors: those of MappedFile::open and Profile::parse; kNotFound for a level that the profile does not have.
+  static Result<UnitCoder> open(const CoderOptions& options = {});
+
+  /// What a peer must have to decode our nested parts: the profile's hash, or the same number at every node without
+  /// one.
+  ContentHash profile() const;
 
   /// Parts that cannot be made of these values (NaN or infinity in nested or int8) are left out.
   /// Errors: those of the codec when nothing could be made.
@@ -38,7 +51,8 @@ class UnitCoder {
                       KvPlanes& planes);
 
  private:
-  UnitCoder(codec::Encoder encoder, codec::Decoder decoder);
+  UnitCoder(std::shared_ptr<const codec::Profile> profile, codec::Encoder encoder, codec::Decoder decoder);
+  std::shared_ptr<const codec::Profile> profile_;  // before encoder and decoder, which look at it
   codec::Encoder encoder_;
   codec::Decoder decoder_;
   std::vector<std::byte> scratch_;

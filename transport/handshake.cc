@@ -30,6 +30,7 @@ std::optional<Refusal> refuse(const Hello& local, const Hello& remote) {
   if (contradicts(ours.layout, theirs.layout)) return refusal(ErrorCode::kIncompatibleLayout, "layout");
   if (contradicts(ours.rope, theirs.rope)) return refusal(ErrorCode::kIncompatibleLayout, "rope");
   if (contradicts(ours.engine, theirs.engine)) return refusal(ErrorCode::kIncompatibleEngine, "engine");
+  if (contradicts(ours.profile, theirs.profile)) return refusal(ErrorCode::kProfileMismatch, "profile");
   if (!is_sane(local.heartbeat) || !is_sane(remote.heartbeat)) return refusal(ErrorCode::kBadField, "heartbeat");
   if (local.max_frame.is_zero() || remote.max_frame.is_zero()) return refusal(ErrorCode::kBadField, "max_frame");
   return std::nullopt;

@@ -17,8 +17,8 @@ struct Refusal {
 };
 
 /// Compares what the peer said with what we are, field by field in a fixed order: version, model, layout, rope, engine,
-/// heartbeat, max_frame. Symmetric: both sides refuse, or none (which field is named may not depend on the side).
-/// Threads: pure.
+/// profile, heartbeat, max_frame. Symmetric: both sides refuse, or none (which field is named may not depend on the
+/// side). Threads: pure.
 std::optional<Refusal> refuse(const Hello& local, const Hello& remote);
 
 /// The version that both speak; call after refuse() said nothing.  Threads: pure.

@@ -71,6 +71,7 @@ std::vector<std::byte> encode(const Hello& message) {
   out.put(message.identity.layout.value());
   out.put(message.identity.engine.value());
   out.put(message.identity.rope.value());
+  out.put(message.identity.profile.value());
   out.put(message.capabilities);
   out.put(message.max_frame.count());
   out.put(message.ring.count());
@@ -93,6 +94,7 @@ Result<Hello> decode_hello(std::span<const std::byte> payload) {
   message.identity.layout = ContentHash(in.take<std::uint64_t>());
   message.identity.engine = ContentHash(in.take<std::uint64_t>());
   message.identity.rope = ContentHash(in.take<std::uint64_t>());
+  message.identity.profile = ContentHash(in.take<std::uint64_t>());
   message.capabilities = in.take<std::uint64_t>();
   message.max_frame = Bytes(in.take<std::uint64_t>());
   message.ring = Bytes(in.take<std::uint64_t>());

@@ -60,6 +60,8 @@ struct NodeIdentity {
   ContentHash layout;
   ContentHash engine;
   ContentHash rope;
+  /// What the sender's coded parts need to be decoded, and what it can decode; 0 = a store, which decodes nothing.
+  ContentHash profile;
   bool operator==(const NodeIdentity&) const = default;
 };
 

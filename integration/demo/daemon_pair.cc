@@ -24,16 +24,17 @@ constexpr std::size_t kMetricLines = 12;
 
 /// The daemon's configuration: what the demo sets, everything else as the daemon has it.
 std::string configuration(const std::string& role, const DaemonPlace& place, const std::string& peer,
-                          const std::string& model) {
+                          const DaemonOptions& options) {
   // allow_insecure: in a namespace of our own the addresses are not the loopback's, and nobody else is there.
   std::string text = fmt::format(
       "[node]\nname = \"demo-{0}\"\nrole = \"{0}\"\n\n[listen]\ndata = \"{1}\"\nadmin = \"{2}\"\nallow_insecure = "
       "true\n",
       role, place.data_listen, place.admin_listen);
   if (!peer.empty()) text += fmt::format("\n[discovery]\npeers = [\"{}\"]\n", peer);
-  text += fmt::format("\n[engine]\nkind = \"{}\"\n", model.empty() ? "recorded" : "llama_cpp");
+  text += fmt::format("\n[engine]\nkind = \"{}\"\n", options.model.empty() ? "recorded" : "llama_cpp");
   // JSON's string escapes are TOML's.
-  if (!model.empty()) text += "model = " + nlohmann::json(model).dump() + "\n";
+  if (!options.model.empty()) text += "model = " + nlohmann::json(options.model).dump() + "\n";
+  if (!options.profile.empty()) text += "\n[codec]\nprofile = " + nlohmann::json(options.profile).dump() + "\n";
   return text;
 }
 
@@ -109,7 +110,7 @@ Result<ChildProcess> DaemonPair::start_daemon(const std::string& role, const Dae
   const std::filesystem::path config = options_.folder / (role + ".toml");
   const std::filesystem::path log = options_.folder / (role + ".log");
   const std::string peer = role == "decode" ? link_->prefill_over_link() : "";
-  SLUICE_TRY(write_file(config, configuration(role, place, peer, options_.model)));
+  SLUICE_TRY(write_file(config, configuration(role, place, peer, options_)));
   std::vector<std::string> command = place.launch;
   if (has_program("setpriv")) command.insert(command.end(), {"setpriv", "--pdeathsig", "TERM", "--"});
   command.insert(command.end(), {options_.self, "serve", "--config", config.string()});

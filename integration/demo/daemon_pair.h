@@ -21,6 +21,7 @@ namespace sluice::integration::demo {
 struct DaemonOptions {
   std::string self;              ///< path of the program `sluice`
   std::string model;             ///< a GGUF file; empty: the recorded engine
+  std::string profile;           ///< a .slp file of that model; empty: none
   std::filesystem::path folder;  ///< for configurations and logs
   Progress say;                  ///< hears why a daemon did not start
 };

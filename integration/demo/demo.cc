@@ -160,7 +160,8 @@ int run_demo(const DemoOptions& asked, const std::string& self) {
     say("no --model: the recorded engine replays the KV of one stored prompt; bytes and times are real, KL is not "
         "measured");
   }
-  const DaemonOptions daemons{.self = self, .model = options.model, .folder = folder.path(), .say = say};
+  const DaemonOptions daemons{
+      .self = self, .model = options.model, .profile = options.profile, .folder = folder.path(), .say = say};
   const Result<DemoResults> results = measure(options, daemons, *prompts, signals.token());
   if (signals.token().stop_requested()) return 130;
   if (!results) {

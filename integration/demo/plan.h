@@ -63,8 +63,9 @@ std::string_view deadline_rule();
 
 /// What the user asked of the demo.
 struct DemoOptions {
-  std::string model;   ///< a GGUF file; empty: the recorded engine
-  std::string prompt;  ///< a text file; empty: the built-in text
+  std::string model;    ///< a GGUF file; empty: the recorded engine
+  std::string profile;  ///< a .slp file of that model; empty: none
+  std::string prompt;   ///< a text file; empty: the built-in text
   std::vector<LinkSpec> links;
   std::vector<Scene> scenes = {Scene::kHandOver, Scene::kReuse};
   Duration rtt{0};

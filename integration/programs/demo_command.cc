@@ -57,6 +57,10 @@ ExitCode run_demo_command(DemoArguments arguments) {
     return fail(ExitCode::kUsage,
                 "--policy is '" + options.policy + "'; write it as planner.policy in 'sluice config init'");
   }
+  if (!options.profile.empty() && !std::filesystem::exists(options.profile)) {
+    return fail(ExitCode::kUsage,
+                "--profile " + options.profile + " does not exist; 'sluice codec calibrate' makes one");
+  }
   return static_cast<ExitCode>(demo::run_demo(options, own_path()));
 }
 
@@ -102,6 +106,7 @@ void add_demo_command(CLI::App& app, Invocation& invocation) {
   const auto arguments = std::make_shared<DemoArguments>();  // lives as long as the callback
   demo::DemoOptions& options = arguments->options;
   command->add_option("--model", options.model, "GGUF file; without one the recorded engine replays stored KV");
+  command->add_option("--profile", options.profile, "calibration profile (.slp) of the model for both daemons");
   command->add_option("--prompt", options.prompt, "text file instead of the built-in text");
   command->add_option("--link", arguments->links, "rates, for instance 10Mbit,1Gbit")->delimiter(',');
   command->add_option("--scene", arguments->scene, "hand-over, reuse or both")

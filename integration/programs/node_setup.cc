@@ -23,6 +23,7 @@ integration::NodeOptions node_options(const integration::Config& config) {
   options.planes = config.memory_planes;
   options.group_layers = static_cast<std::uint32_t>(config.codec_group_layers.count());
   options.parts = {.raw = has("raw"), .lossless = has("lossless"), .int8 = has("int8"), .nested = has("nested")};
+  options.coder = {config.codec_profile, config.codec_level};
   options.policy = config.planner_policy;
   options.nominal_rate = config.planner_nominal_rate;
   options.nominal_is_trusted = config.planner_nominal_is_trusted;

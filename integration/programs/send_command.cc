@@ -43,12 +43,12 @@ struct Cargo {
 };
 
 Result<Cargo> encode(const integration::KvPlanes& planes, const integration::Geometry& geometry,
-                     integration::PartChoice parts) {
-  SLUICE_ASSIGN(integration::UnitCoder coder, integration::UnitCoder::open());
+                     const integration::NodeOptions& options) {
+  SLUICE_ASSIGN(integration::UnitCoder coder, integration::UnitCoder::open(options.coder));
   Cargo cargo{std::make_shared<integration::StoredPrompt>(integration::StoredPrompt{geometry, {}, {}})};
   for (std::size_t place = 0; place < geometry.units().count(); ++place) {
     SLUICE_ASSIGN(integration::StoredUnit made,
-                  coder.encode(planes, geometry, geometry.unit_at(RequestId(0), place), parts));
+                  coder.encode(planes, geometry, geometry.unit_at(RequestId(0), place), options.parts));
     cargo.prompt->units.push_back(std::make_shared<const integration::StoredUnit>(std::move(made)));
   }
   return cargo;
@@ -61,7 +61,7 @@ Result<Cargo> encode_file(const std::string& path, const integration::NodeOption
   SLUICE_ASSIGN(const integration::KvPlanes planes, integration::planes_of(tensors));
   SLUICE_ASSIGN(const integration::Geometry geometry,
                 integration::Geometry::make(tensors.shape, tensors.rope, {kChunk, Layers(options.group_layers)}));
-  SLUICE_ASSIGN(Cargo cargo, encode(planes, geometry, options.parts));
+  SLUICE_ASSIGN(Cargo cargo, encode(planes, geometry, options));
   for (std::uint64_t token = 0; token < tensors.shape.tokens.count(); ++token) {
     cargo.prompt->tokens.emplace_back(static_cast<std::int32_t>(token));
   }
@@ -76,7 +76,7 @@ Result<Cargo> encode_recorded(const integration::NodeOptions& options) {
   SLUICE_ASSIGN(const integration::Geometry geometry,
                 integration::Geometry::make(recording.planes.shape(), recording.description.rope,
                                             {recording.description.chunk_tokens, Layers(options.group_layers)}));
-  SLUICE_ASSIGN(Cargo cargo, encode(recording.planes, geometry, options.parts));
+  SLUICE_ASSIGN(Cargo cargo, encode(recording.planes, geometry, options));
   cargo.prompt->tokens.assign(recording.prompt.begin(), recording.prompt.end() - 1);
   cargo.key = integration::prefix_key(recording.description.model, cargo.prompt->tokens);
   return cargo;

@@ -81,6 +81,8 @@ def node_cases(port):
     for arguments in (
         ["serve", "--set", "engine.kind=llama_cpp", "--set", "engine.model={dir}/missing.gguf"],
         ["serve", "--set", "engine.kind=llama_cpp", "--set", "engine.model={dir}/binary.toml"],
+        ["serve", "--set", "codec.profile={dir}/missing.slp", "--set", "engine.kind=recorded", "--set", "listen.data=127.0.0.1:0"],
+        ["serve", "--set", "codec.profile={dir}/binary.toml", "--set", "engine.kind=recorded", "--set", "listen.data=127.0.0.1:0"],
         ["send", "--to", here, "{dir}/missing.safetensors"], ["send", "--to", here, "{dir}/binary.toml"],
         ["fetch", "--from", here, "{dir}/missing.json", "{dir}/out"], ["fetch", "--from", here, "{dir}/binary.toml", "{dir}/out"],
     ):
@@ -102,7 +104,7 @@ def codec_cases():
 
 def demo_cases():
     for arguments in (["demo", "--link", "fast"], ["demo", "--link", "0Mbit"], ["demo", "--scene", "both-of-them"], ["demo", "--rtt", "20"],
-                      ["demo", "--deadline", "never"], ["demo", "--model", "{dir}/missing.gguf"], ["demo", "--prompt", "{dir}/missing.txt"],
+                      ["demo", "--deadline", "never"], ["demo", "--model", "{dir}/missing.gguf"], ["demo", "--profile", "{dir}/missing.slp"], ["demo", "--prompt", "{dir}/missing.txt"],
                       ["demo", "--emulation", "magic"], ["demo", "--policy", "best"], ["link"], ["link", "--listen", "x", "--to", "y"],
                       ["link", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--rate", "quick"]):
         yield arguments, {}, USAGE

@@ -33,6 +33,8 @@ constexpr Other kOthers[] = {
     {"memory.store_bytes", "5", "5"},
     {"memory.planes_bytes", "1048578", "1048578"},
     {"codec.group_layers", "3", "3"},
+    {"codec.profile", "model.slp", "\"model.slp\""},
+    {"codec.level", "fine", "\"fine\""},
     {"codec.parts", "raw,nested", "[\"raw\", \"nested\"]"},
     {"planner.policy", "fixed:base+r1", "\"fixed:base+r1\""},
     {"planner.nominal_bits_per_second", "50000000", "50000000"},

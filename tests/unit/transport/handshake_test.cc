@@ -16,6 +16,7 @@ Hello sound() {
   hello.identity.layout = ContentHash(2);
   hello.identity.engine = ContentHash(3);
   hello.identity.rope = ContentHash(4);
+  hello.identity.profile = ContentHash(5);
   hello.max_frame = Bytes(1);
   hello.heartbeat = milliseconds(100);
   return hello;
@@ -62,6 +63,9 @@ TEST(Handshake, EachFieldIsRefusedByNameOnBothSides) {
   other = sound();
   other.identity.engine = ContentHash(9);
   expect_refusal(other, ErrorCode::kIncompatibleEngine, "engine");
+  other = sound();
+  other.identity.profile = ContentHash(9);
+  expect_refusal(other, ErrorCode::kProfileMismatch, "profile");
   other = sound();
   other.heartbeat = Duration(0);
   expect_refusal(other, ErrorCode::kBadField, "heartbeat");
