@@ -46,7 +46,8 @@ void add_compare_command(CLI::App& codec, Invocation& invocation) {
   const auto arguments = std::make_shared<CompareArguments>();  // lives as long as the callback that shares it
   command->add_option("--python", arguments->python, "a Python that has PyTorch (" + arguments->python + ")");
   command->add_option("--harness", arguments->harness, "folder of the harness (that of the sources)");
-  command->set_help_flag();  // --help is the harness's
+  command->set_help_flag();     // --help is the harness's
+  command->fallthrough(false);  // else what is not known here goes to the program and not to the harness
   command->prefix_command();
   command->callback([&invocation, arguments, command] {
     invocation.run = [arguments, command] { return start_harness(*arguments, command->remaining()); };
