@@ -59,7 +59,7 @@ ExitCode run_demo_command(DemoArguments arguments) {
   }
   if (!options.profile.empty() && !std::filesystem::exists(options.profile)) {
     return fail(ExitCode::kUsage,
-                "--profile " + options.profile + " does not exist; 'sluice codec calibrate' makes one");
+                "--profile " + options.profile + " does not exist; give the file that 'sluice codec calibrate' wrote");
   }
   return static_cast<ExitCode>(demo::run_demo(options, own_path()));
 }
