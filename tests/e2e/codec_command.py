@@ -71,10 +71,37 @@ def check_wrong_use(program, original, folder):
     assert not (folder / "x").exists() and not (folder / "x.partial").exists(), "a failed command left a file"
 
 
+def check_profile(program, folder, profile):
+    """A level by name and by stages, whatever the profile says of damage, and refusal without the profile."""
+    shape, rows = [1, 64, 2, 8], 64 * 2 * 8
+    header = json.dumps({name: {"dtype": "F16", "shape": shape, "data_offsets": [2 * rows * i, 2 * rows * (i + 1)]}
+                         for i, name in enumerate("kv")}).encode()
+    wave = [((i * 37) % 101 - 50) / 25 for i in range(2 * rows)]
+    original = folder / "small.safetensors"
+    original.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack(f"<{2 * rows}e", *wave))
+    file, back, previous = folder / "small.slk", folder / "small.back", None
+    run(program, "encode", original, file, "--profile", profile, "--level", "base")
+    for stages in (1, 2, 3):
+        run(program, "decode", file, back, "--profile", profile, "--stages", stages)
+        error = mean_error(wave, values(back))
+        assert previous is None or error < previous, f"{stages} stages are no better than one less"
+        previous = error
+    told = json.loads(run(program, "inspect", file, "--profile", profile, "--format", "json"))
+    assert told["profile_level"] == "base" and told["tier"] == "T2" and "expected" in told, told
+    parts = sum(sum(part["sections"].values()) for part in told["parts"])
+    assert parts + told["directory_bytes"] == file.stat().st_size, "bytes by section do not add up"
+    held = json.loads(run(program, "inspect", profile, "--format", "json"))
+    assert sum(held["sections"].values()) == profile.stat().st_size and held["profile"] == told["profile"], held
+    run(program, "decode", file, folder / "x", code=FAILED)
+    run(program, "encode", original, folder / "x", "--profile", profile, "--level", "best", code=FAILED)
+    run(program, "encode", original, folder / "x", "--profile", profile, "--level", "fine", "--stages", "2", code=USAGE)
+
+
 def main(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", required=True)
     parser.add_argument("--recording", required=True)
+    parser.add_argument("--profile", default="tests/golden/layer/profile.slp", help="of one layer, two heads of 8")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="sluice-codec-") as name:
         folder = pathlib.Path(name)
@@ -82,6 +109,7 @@ def main(argv):
         run(options.program, "decode", options.recording, original)
         bits = check_levels(options.program, original, folder)
         check_wrong_use(options.program, original, folder)
+        check_profile(options.program, folder, pathlib.Path(options.profile))
     print("bits per value: " + ", ".join(f"{level} {count}" for level, count in bits.items()))
     return 0
 
