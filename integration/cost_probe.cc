@@ -31,7 +31,34 @@ void fill(KvPlanes& planes) {
   }
 }
 
+class NoSink final : public PrefillSink {
+ public:
+  void on_layers_ready(LayerRange, TokenRange) override {}
+};
+
 }  // namespace
+
+EngineCosts measure_engine(Engine& engine, const Clock& clock) {
+  constexpr std::int32_t kProbeTokens = 64;
+  std::vector<TokenId> tokens;
+  for (std::int32_t token = 0; token < kProbeTokens; ++token) tokens.emplace_back(100 + token);
+  kernels::KvShape shape = engine.description().shape;
+  shape.tokens = Tokens(kProbeTokens);
+  Result<KvPlanes> planes = KvPlanes::allocate(shape);
+  EngineCosts costs;
+  if (!planes) return costs;
+  NoSink sink;
+  const Instant start = clock.now();
+  if (!engine.prefill(tokens, *planes, sink, std::stop_token())) return costs;
+  const Instant prefilled = clock.now();
+  if (!engine.restore(tokens, *planes)) return costs;
+  const Instant injected = clock.now();
+  if (!engine.generate(tokens.back(), {.count = Tokens(1), .forced = {}, .keep_logits = false})) return costs;
+  costs.prefill_per_token = (prefilled - start) / kProbeTokens;
+  costs.inject_per_token = (injected - prefilled) / kProbeTokens;
+  costs.first_token = clock.now() - injected;
+  return costs;
+}
 
 Result<scheduler::PartTable<BitsPerSecond>> measure_decode(UnitCoder& coder, const ModelDescription& model,
                                                            std::uint32_t group_layers, const Clock& clock) {

@@ -1,5 +1,5 @@
-// Measures what this node's codec costs, at start-up, on rows of the model's own shape: the planner's figures are
-// measured here, never assumed. Takes a few tens of milliseconds.
+// Measures what this node's codec and engine cost, at start-up, on rows of the model's own shape: the planner's figures
+// begin here and are then corrected by what requests really take. Takes a few tens of milliseconds and a short prefill.
 #pragma once
 
 #include "base/clock.h"
@@ -15,5 +15,17 @@ namespace sluice::integration {
 /// Errors: those of the codec.
 Result<scheduler::PartTable<BitsPerSecond>> measure_decode(UnitCoder& coder, const ModelDescription& model,
                                                            std::uint32_t group_layers, const Clock& clock);
+
+/// What an engine's own steps take; zero where it was not measured.
+struct EngineCosts {
+  Duration prefill_per_token{0};
+  Duration inject_per_token{0};
+  /// From the last prompt token to the first new one.
+  Duration first_token{0};
+};
+
+/// Runs a short prompt through the engine: what a request's deadline must leave for after the delivery, and what a
+/// recompute would take. All zero for an engine that cannot compute any prompt.  Threads: as the engine.
+EngineCosts measure_engine(Engine& engine, const Clock& clock);
 
 }  // namespace sluice::integration

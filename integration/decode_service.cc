@@ -1,5 +1,6 @@
 #include "integration/decode_service.h"
 
+#include <algorithm>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -10,6 +11,39 @@ namespace {
 
 /// Bounds the policies that a user can name in one run ("fixed:..." has many spellings).
 constexpr std::size_t kMaxBrains = 64;
+
+/// What a policy's recompute means to who asked: too late, not possible, or not worth it. `refused` is why the last
+/// grant was refused for good.
+Error error_of(scheduler::Reason reason, Error refused) {
+  switch (reason) {
+    case scheduler::Reason::kDeadlineInfeasible:
+    case scheduler::Reason::kDeadlinePassed:
+      return Error{ErrorCode::kDeadlineMissed, 0, "planner"};
+    case scheduler::Reason::kPartLost:
+      return refused.code == ErrorCode::kOk ? Error{ErrorCode::kAborted, 0, "lost part"} : refused;
+    case scheduler::Reason::kPartNotOffered:
+      return Error{ErrorCode::kNotFound, 0, "parts of the peer"};
+    case scheduler::Reason::kTooManyUnits:
+      return Error{ErrorCode::kProtocolViolation, 0, "units of an ack"};
+    default:
+      return Error{ErrorCode::kAborted, 0, "planner"};
+  }
+}
+
+/// The part that the best rows are made of: an exact one, else the last stage before a gap, else 8 bit.
+Part decoded_part(const std::vector<std::shared_ptr<const StoredPart>>& parts) {
+  const auto has = [&](Part wanted) {
+    return std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return part->part == wanted; });
+  };
+  for (const Part whole : {Part::kRaw, Part::kLossless}) {
+    if (has(whole)) return whole;
+  }
+  Part best = Part::kInt8;
+  for (std::size_t stage = 0; stage < scheduler::kStageParts && has(scheduler::kAllParts[stage]); ++stage) {
+    best = scheduler::kAllParts[stage];
+  }
+  return best;
+}
 
 }  // namespace
 
@@ -31,6 +65,7 @@ struct DecodeService::Fetch {
   std::shared_ptr<KvPlanes> planes;
   std::mutex mutex;
   std::vector<UnitArrivals> units;
+  Error refused;       // the last grant's, where waiting would not have helped
   bool whole = false;  // the policy is satisfied; only decodes are awaited
   FetchOutcome outcome;
 };
@@ -121,8 +156,9 @@ void DecodeService::carry_out(Brain& mind, const scheduler::Action& action) {
   const std::string_view reason = scheduler::reason_name(recompute.reason);
   context_.emit(Decided{recompute.request, "recompute", reason, recompute.inputs.slack});
   fetch->outcome.explanation = scheduler::explain(action);
-  fetch->session->abort(recompute.request, ErrorCode::kDeadlineMissed);
-  end(recompute.request, Error{ErrorCode::kDeadlineMissed, 0, "planner"}, reason);
+  const Error error = error_of(recompute.reason, fetch->refused);
+  fetch->session->abort(recompute.request, error.code);
+  end(recompute.request, error, reason);
 }
 
 void DecodeService::grant(Brain& mind, const scheduler::Grant& wanted) {
@@ -139,6 +175,7 @@ void DecodeService::grant(Brain& mind, const scheduler::Grant& wanted) {
     mind.waiting.push_back(wanted);
     return;
   }
+  fetch->refused = granted.error();
   mind.events.push_back(scheduler::PartFailed{wanted.unit, wanted.part});
 }
 
@@ -192,6 +229,8 @@ void DecodeService::on_accept(RequestId request, const transport::OpenAck& shape
   fetch->units.resize(geometry->units().count());
   fetch->outcome.raw = rows;
   fetch->outcome.times.accepted = context_.clock.now() - fetch->opened;
+  const Duration rtt = fetch->session->link().rtt_min;
+  if (rtt.count() > 0) tell(*fetch->brain, scheduler::RttSample{rtt});
   tell(*fetch->brain, scheduler::Accepted{request, geometry->chunks(), geometry->groups(), rows});
 }
 
@@ -237,6 +276,7 @@ void DecodeService::queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_
     if (fetch->units[place].queued) return;
     fetch->units[place].queued = true;
   }
+  ++decodes_;
   const auto run = [this, fetch, place] {
     std::vector<std::shared_ptr<const StoredPart>> held;
     {
@@ -250,8 +290,11 @@ void DecodeService::queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_
     Result<void> outcome;
     if (is_decodable(parts)) outcome = context_.coder.decode(parts, *fetch->geometry, unit, *fetch->planes);
     const Duration spent = context_.clock.now() - start;
-    context_.post([this, fetch, place, outcome, spent, count = parts.size()] {
+    context_.post([this, fetch, place, outcome, spent, count = parts.size(), part = decoded_part(held)] {
       fetch->outcome.times.decode_busy += spent;
+      --decodes_;
+      const Bytes rows = fetch->geometry->shape_of(fetch->geometry->unit_at(fetch->request, place)).raw_bytes();
+      tell(*fetch->brain, scheduler::DecodeSample{part, rows, spent, decodes_});
       {
         const std::lock_guard lock(fetch->mutex);
         fetch->units[place].decoded = count;
@@ -261,6 +304,7 @@ void DecodeService::queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_
     });
   };
   if (context_.codec_worker.post(run)) return;
+  --decodes_;
   context_.post([this, fetch] {
     if (find(fetch->request) == nullptr) return;
     give_up(*fetch, Error{ErrorCode::kQueueFull, 0, "codec worker"});
@@ -289,19 +333,25 @@ void DecodeService::complete(Fetch& fetch, const scheduler::Complete& done) {
   });
 }
 
+std::shared_ptr<StoredPrompt> DecodeService::collect_parts(const Fetch& fetch) {
+  auto prompt = std::make_shared<StoredPrompt>(StoredPrompt{*fetch.geometry, fetch.spec.tokens, {}});
+  for (const UnitArrivals& unit : fetch.units) {
+    auto stored = std::make_shared<StoredUnit>();
+    for (const auto& part : unit.parts) stored->push_back(*part);
+    prompt->units.push_back(std::move(stored));
+  }
+  return prompt;
+}
+
 void DecodeService::finish_if_whole(const std::shared_ptr<Fetch>& fetch) {
   if (!fetch->whole || find(fetch->request) == nullptr) return;
-  const auto parts = std::make_shared<StoredPrompt>(StoredPrompt{*fetch->geometry, fetch->spec.tokens, {}});
   for (const UnitArrivals& unit : fetch->units) {
     if (unit.parts.empty()) {
       return end(fetch->request, Error{ErrorCode::kProtocolViolation, 0, "a unit is missing"}, "unit_missing");
     }
     if (fetch->spec.decode && (unit.queued || unit.decoded < unit.parts.size())) return;
-    auto stored = std::make_shared<StoredUnit>();
-    for (const auto& part : unit.parts) stored->push_back(*part);
-    parts->units.push_back(std::move(stored));
   }
-  fetch->outcome.parts = parts;
+  if (!fetch->spec.decode) fetch->outcome.parts = collect_parts(*fetch);
   fetch->outcome.planes = fetch->planes;
   fetch->outcome.times.decoded = context_.clock.now() - fetch->opened;
   context_.emit(StepTimed{fetch->request, Step::kDecode, fetch->outcome.times.decode_busy});
@@ -317,11 +367,6 @@ void DecodeService::on_failed(RequestId request, Error error) {
   Fetch* fetch = find(request);
   if (fetch == nullptr || fetch->whole) return;
   end(request, error, error_name(error.code));
-}
-
-void DecodeService::on_rtt(Duration rtt) {
-  if (rtt.count() <= 0) return;
-  for (auto& [name, mind] : brains_) tell(*mind, scheduler::RttSample{rtt});
 }
 
 void DecodeService::give_up(Fetch& fetch, Error error) {

@@ -54,6 +54,7 @@ struct FetchOutcome {
   /// The policy's reason, or the error's name.
   std::string_view reason;
   std::string explanation;
+  /// The rows where they were wanted (FetchSpec::decode), else the encoded parts.
   std::shared_ptr<KvPlanes> planes;
   std::shared_ptr<StoredPrompt> parts;
   PartsPerMillion quality;
@@ -90,7 +91,6 @@ class DecodeService {
   void on_sealed(RequestId request, Units units);
   void on_failed(RequestId request, Error error);
   void on_slots_free();
-  void on_rtt(Duration rtt);
 
  private:
   struct Fetch;
@@ -106,6 +106,7 @@ class DecodeService {
   void queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_t place);
   void on_decoded(const std::shared_ptr<Fetch>& fetch, std::size_t place, Result<void> outcome);
   void finish_if_whole(const std::shared_ptr<Fetch>& fetch);
+  static std::shared_ptr<StoredPrompt> collect_parts(const Fetch& fetch);
   /// Ends a fetch from our side: tells the peer, unless the transfer is over already.
   void give_up(Fetch& fetch, Error error);
   void end(RequestId request, Error error, std::string_view reason);
@@ -114,6 +115,7 @@ class DecodeService {
   Options options_;
   std::uint64_t next_request_;
   Bytes planes_used_;
+  std::uint32_t decodes_ = 0;  // that wait or run on the codec worker
   std::map<RequestId, std::shared_ptr<Fetch>> fetches_;
   std::map<std::string, std::unique_ptr<Brain>> brains_;
 };

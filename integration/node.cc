@@ -89,20 +89,10 @@ scheduler::PolicyOptions Node::policy_options() {
   return policy;
 }
 
-Duration Node::measure_prefill() {
-  constexpr std::int32_t kProbeTokens = 64;
-  if (parts_.engine == nullptr) return Duration(0);
-  std::vector<TokenId> tokens;
-  for (std::int32_t token = 0; token < kProbeTokens; ++token) tokens.emplace_back(100 + token);
-  const Instant start = parts_.clock.now();
-  if (!parts_.engine->recompute(tokens, std::stop_token())) return Duration(0);
-  return (parts_.clock.now() - start) / kProbeTokens;
-}
-
 Result<void> Node::start() {
   SLUICE_TRY(open_fabrics());
   const scheduler::PolicyOptions policy = policy_options();
-  const Duration prefill = measure_prefill();
+  const EngineCosts costs = parts_.engine == nullptr ? EngineCosts{} : measure_engine(*parts_.engine, parts_.clock);
   codec_worker_ = std::make_unique<Worker>();
   engine_worker_ = std::make_unique<Worker>();
   context_.reset(new NodeContext{parts_.loop, parts_.clock, parts_.events, parts_.engine, coder_, *codec_worker_,
@@ -116,7 +106,7 @@ Result<void> Node::start() {
   requests_ = std::make_unique<RequestService>(
       *context_, *decode_, [this](const std::string& peer) { return find_session(peer); },
       RequestService::Options{options_.policy, options_.quality_floor, options_.quality_target, options_.deadline,
-                              prefill});
+                              costs});
   const transport::EndpointParts parts{parts_.loop,  *stream_,      data_.get(),
                                        parts_.clock, parts_.events, static_cast<transport::SessionHandler&>(*this)};
   SLUICE_ASSIGN(endpoint_, transport::Endpoint::open(parts, options_.endpoint, identity()));

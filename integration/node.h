@@ -93,7 +93,6 @@ class Node final : private transport::SessionHandler {
   Result<void> open_fabrics();
   transport::NodeIdentity identity() const;
   scheduler::PolicyOptions policy_options();
-  Duration measure_prefill();
   void keep_connected(std::size_t peer);
   /// `peer` is an address of the configuration or a name; empty = any.
   /// Errors: kUnreachable, or what the last try to connect to a configured peer ended with.

@@ -18,8 +18,11 @@ constexpr std::uint64_t kMaxGenerated = 1024;
 constexpr Duration kMostTime = std::chrono::minutes(10);
 /// A soft request may come late; the transfer itself still ends.
 constexpr Duration kSoftLimit = std::chrono::minutes(5);
-/// Kept free for publication and the first token, until this node has measured its own.
-constexpr Duration kFirstTokenGuess = std::chrono::milliseconds(20);
+/// Kept free for publication and the first token by a node whose engine could not be measured yet.
+constexpr Duration kUnmeasuredReserve = std::chrono::milliseconds(100);
+/// A hard request that waits for a late delivery, or for its planner's word, ends by so many recomputes after its
+/// deadline; the planner itself ends it earlier.
+constexpr std::int64_t kLatestRecomputes = 5;
 
 double milliseconds(Duration span) { return std::chrono::duration<double, std::milli>(span).count(); }
 
@@ -168,14 +171,15 @@ void RequestService::fetch(const std::shared_ptr<Job>& job) {
   spec.prefix = prefix_key(context_.engine->description().model, spec.tokens);
   spec.mode = job->mode;
   spec.policy = job->policy;
-  spec.deadline = job->start + (job->deadline - std::min(kFirstTokenGuess, job->deadline / 4));
+  spec.deadline = job->start + (job->deadline - first_token_reserve(*job));
   spec.deadline_kind = job->deadline_kind;
-  spec.hard_limit = job->deadline_kind == scheduler::DeadlineKind::kHard ? job->deadline : kSoftLimit;
   spec.quality_floor = options_.quality_floor;
   spec.quality_target = options_.quality_target;
-  if (options_.prefill_per_token.count() > 0) {
-    spec.recompute = options_.prefill_per_token * static_cast<std::int64_t>(spec.tokens.size());
-  }
+  const Duration recompute = options_.costs.prefill_per_token * static_cast<std::int64_t>(spec.tokens.size());
+  if (recompute.count() > 0) spec.recompute = recompute;
+  spec.hard_limit = job->deadline_kind == scheduler::DeadlineKind::kHard
+                        ? std::min(job->deadline + recompute * kLatestRecomputes, std::max(job->deadline, kSoftLimit))
+                        : kSoftLimit;
   const Result<transport::Session*> session = find_session_(job->peer);
   Result<RequestId> opened =
       session ? decode_.fetch(**session, std::move(spec),
@@ -257,9 +261,7 @@ void RequestService::score(Job& job, const Reference& reference) {
 }
 
 void RequestService::finish(const std::shared_ptr<Job>& job) {
-  if (job->recomputed && job->compute.count() > 0 && job->tokens.size() > 1) {
-    options_.prefill_per_token = job->compute / static_cast<std::int64_t>(job->tokens.size() - 1);
-  }
+  learn(*job);
   if (job->reference != nullptr) {
     if (references_.size() >= kMaxReferences && !references_.contains(job->keep_reference)) {
       references_.erase(references_.begin());
@@ -271,6 +273,24 @@ void RequestService::finish(const std::shared_ptr<Job>& job) {
   recent_[job->request] = answer;
   if (recent_.size() > kRememberedRequests) recent_.erase(recent_.begin());
   job->answer(200, answer);
+}
+
+Duration RequestService::first_token_reserve(const Job& job) const {
+  const EngineCosts& costs = options_.costs;
+  if (costs.first_token.count() == 0) return std::min(kUnmeasuredReserve, job.deadline / 4);
+  const auto tokens = static_cast<std::int64_t>(job.tokens.size());
+  return std::min(costs.inject_per_token * tokens + costs.first_token, job.deadline / 2);
+}
+
+void RequestService::learn(const Job& job) {
+  if (job.error.code != ErrorCode::kOk || job.tokens.size() < 2) return;
+  const auto rows = static_cast<std::int64_t>(job.tokens.size() - 1);
+  EngineCosts& costs = options_.costs;
+  // Up at once, down slowly: a deadline is missed by what is too short.
+  const auto rise = [](Duration& held, Duration seen) { held = std::max(seen, held - held / 4 + seen / 4); };
+  if (job.compute.count() > 0) costs.prefill_per_token = job.compute / rows;
+  if (job.inject.count() > 0) rise(costs.inject_per_token, job.inject / rows);
+  if (job.first_token.count() > 0) rise(costs.first_token, job.first_token);
 }
 
 json RequestService::report(const Job& job) const {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "integration/cost_probe.h"
 #include "integration/decode_service.h"
 #include "integration/node_context.h"
 
@@ -29,8 +30,8 @@ class RequestService {
     PartsPerMillion quality_floor;
     PartsPerMillion quality_target{1'000'000};
     Duration deadline = std::chrono::seconds(2);
-    /// Measured time to prefill one token here; zero = unknown, then recompute is no option.
-    Duration prefill_per_token{0};
+    /// As measured at start; corrected by every request. Without a prefill time recompute is no option.
+    EngineCosts costs;
   };
   RequestService(const NodeContext& context, DecodeService& decode, FindSession find_session, Options options);
   ~RequestService();
@@ -54,6 +55,9 @@ class RequestService {
   Error compute(Job& job);
   void score(Job& job, const Reference& reference);
   void finish(const std::shared_ptr<Job>& job);
+  /// What a prompt needs between its KV's arrival and its first token.
+  Duration first_token_reserve(const Job& job) const;
+  void learn(const Job& job);
   nlohmann::json report(const Job& job) const;
 
   const NodeContext& context_;

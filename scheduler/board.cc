@@ -35,7 +35,7 @@ Board::Board(const PolicyOptions& options)
       levels_(options.quality),
       link_(LinkEstimator::Options{options.nominal_rate, options.nominal_rtt}),
       decode_(options.decode),
-      opening_window_(options.smallest_window) {}
+      opening_window_(options.smallest_window + options.smallest_window / 2) {}
 
 void Board::apply(const Event& event, Instant now, Actions& out) {
   SLUICE_ASSERT(now >= now_);
@@ -105,9 +105,10 @@ void Board::arrive(const PartArrived& arrived, Instant now) {
     if (delivery->is_backlogged) {
       link_.on_delivery(delivery->bytes, delivery->span, now);
     } else {
+      // The link had run dry: more must be in flight. Once a round trip, as only its first part finds it idle; the very
+      // first part of all finds every link so.
+      if (link_.has_seen_any() && !knows_link()) opening_window_ = std::min(opening_window_ * 2, kLargestOpening);
       link_.on_idle_delivery(delivery->bytes, delivery->span, now);
-      // The link ran dry behind it: more must be in flight. Once a round trip, as only its first part finds it idle.
-      if (!knows_link()) opening_window_ = std::min(opening_window_ * 2, kLargestOpening);
     }
   }
   RequestState* request = find(arrived.unit.request);

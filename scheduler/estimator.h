@@ -38,6 +38,8 @@ class LinkEstimator {
   bool has_rtt() const { return has_rtt_; }
   /// False until a sample long enough has been seen.
   bool has_measured() const { return has_measured_; }
+  /// Whether anything has been delivered yet, idle or not.
+  bool has_seen_any() const { return !at_least_.is_zero() || seen_.bytes > 0; }
   /// Whether enough was seen to act on the rate where a mistake is dear: a few parts may all have passed in a bucket's
   /// burst.
   bool is_solid() const;

@@ -155,6 +155,15 @@ std::optional<Work> floor_work(const Board& board, const RequestState& request, 
   return work;
 }
 
+Work all_stages_work(const Board& board, const RequestState& request) {
+  Work work;
+  for (std::size_t stage = 0; stage < kStageParts; ++stage) {
+    const Part part = kAllParts[stage];
+    add(board, part, sum(request.needed()[part], expected(board, request, part)), work);
+  }
+  return work;
+}
+
 std::optional<Work> target_work(const Board& board, const RequestState& request, Way way) {
   return way == Part::kBase ? target_by_stages(board, request) : target_by_whole(board, request, way);
 }

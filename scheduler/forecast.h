@@ -26,6 +26,8 @@ struct Work {
 std::optional<Work> floor_work(const Board& board, const RequestState& request, Way way);
 /// Work until the mean over units reaches the target; none when this way cannot.
 std::optional<Work> target_work(const Board& board, const RequestState& request, Way way);
+/// Work until every unit that is below the floor has all stages that are offered.
+Work all_stages_work(const Board& board, const RequestState& request);
 /// Bytes that the request's floor still needs by the smallest way: what others wait for behind it.
 Bytes floor_bytes(const Board& board, const RequestState& request);
 

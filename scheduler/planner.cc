@@ -39,6 +39,15 @@ Part part_for(const UnitState& unit, Way way) {
   return smallest;
 }
 
+/// Quality of all stages that the request was offered.
+PartsPerMillion highest_stage(const RequestState& request, const Levels& levels) {
+  PartsPerMillion highest(0);
+  for (std::size_t stage = 0; stage < kStageParts; ++stage) {
+    if (request.offered_totals()[kAllParts[stage]].count > 0) highest = levels.stages[stage];
+  }
+  return highest;
+}
+
 Reason reason_for(Part part, Reason chosen) {
   if (part == Part::kBase) return Reason::kBaseFirst;
   if (part_place(part) < kStageParts) return Reason::kFloorStage;
@@ -168,21 +177,28 @@ Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, In
     best = at;
     take(way, Reason::kFasterWhole, *work, at);
   }
-  if (choice.way == Part::kBase && !reaches) prefer_soonest_whole(request, road, choice);
+  if (choice.way == Part::kBase && !reaches) prefer_whole(request, road, choice);
   return choice;
 }
 
-void Planner::prefer_soonest_whole(const RequestState& request, const Road& road, Choice& choice) const {
+void Planner::prefer_whole(const RequestState& request, const Road& road, Choice& choice) const {
   const bool has_nested = floor_work(board_, request, Part::kBase).has_value();
   Instant soonest = has_nested ? road.now + choice.inputs.predicted : Instant::never();
+  PartsPerMillion best = highest_stage(request, board_.levels());
+  // Only where it is no later than the stages that it replaces: else units would be sharp and others bare.
+  const Instant staged = forecast(board_, request, all_stages_work(board_, request), road);
+  const Instant limit = std::min(staged, time_limit(request).at);
   for (const Way way : kWholeParts) {
     const auto work = floor_work(board_, request, way);
     if (!work || work->wire.is_zero() || !others_fit(request, work->wire, road.now)) continue;
     const Instant at = forecast(board_, request, *work, road);
-    if (at >= soonest) continue;
-    soonest = at;
+    const PartsPerMillion quality = board_.levels().whole(way);
+    const bool is_best = quality > best && at + (at - road.now) / kSpare <= limit;
+    if (!is_best && (at >= soonest || choice.reason == Reason::kBestWhole)) continue;
+    if (is_best) best = quality;
+    soonest = std::min(soonest, at);
     choice.way = way;
-    choice.reason = way == Part::kRaw ? Reason::kBypassRaw : Reason::kFasterWhole;
+    choice.reason = is_best ? Reason::kBestWhole : way == Part::kRaw ? Reason::kBypassRaw : Reason::kFasterWhole;
     choice.inputs.bytes = work->wire;
     choice.inputs.predicted = at - road.now;
   }

@@ -54,8 +54,9 @@ class Planner final : public Policy {
   bool grant_refinement(Instant now, Actions& out);
 
   Choice choose_way(const RequestState& request, Bytes ahead, Instant now) const;
-  /// The whole part that brings the request to its floor before `choice` does, if there is one.
-  void prefer_soonest_whole(const RequestState& request, const Road& road, Choice& choice) const;
+  /// A whole part that is better than all stages, no later than them, and in time; else the one that brings the request
+  /// to its floor before `choice` does; else `choice` stays.
+  void prefer_whole(const RequestState& request, const Road& road, Choice& choice) const;
   bool others_fit(const RequestState& request, Bytes extra, Instant now) const;
   /// By the deadline and by recompute alone.
   Limit time_limit(const RequestState& request) const;

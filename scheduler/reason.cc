@@ -17,11 +17,16 @@ constexpr std::array kEntries = {
     Entry{Reason::kSteepestRefinement, "steepest_refinement",
           "no base is outstanding, and this refinement gains most quality per byte"},
     Entry{Reason::kBypassRaw, "bypass_raw", "the link is so fast that raw rows are in place no later than coded ones"},
-    Entry{Reason::kFasterWhole, "faster_whole", "this whole part reaches the target sooner than base and refinements"},
+    Entry{
+        Reason::kFasterWhole, "faster_whole",
+        "this whole part gets the request to its target, or where that is out of reach to its floor, sooner than base "
+        "and refinements"},
     Entry{Reason::kRetry, "retry", "the same part failed before"},
     Entry{Reason::kFixedLevel, "fixed_level", "the policy always sends this level"},
     Entry{Reason::kCacheGenLevel, "cachegen_level",
           "least lossy level that fits the deadline at the previous chunk's throughput"},
+    Entry{Reason::kBestWhole, "best_whole",
+          "this whole part is better than all stages together, no later than they, and here in time"},
     Entry{Reason::kDeadlineInfeasible, "deadline_infeasible",
           "no acceptable level can be here by the deadline, and this node prefills the prompt sooner than any arrives"},
     Entry{Reason::kRecomputeSooner, "recompute_sooner", "this node prefills the prompt sooner than any level arrives"},

@@ -20,6 +20,7 @@ enum class Reason : std::uint8_t {
   kRetry = 6,
   kFixedLevel = 7,
   kCacheGenLevel = 8,
+  kBestWhole = 9,
 
   kDeadlineInfeasible = 20,
   kRecomputeSooner = 21,

@@ -76,6 +76,8 @@ void add_compare_command(CLI::App& codec, Invocation& invocation);
 /// status, links, drain, request: questions to a daemon.
 void add_ask_commands(CLI::App& app, Invocation& invocation);
 void add_demo_command(CLI::App& app, Invocation& invocation);
+/// sim links.
+void add_sim_command(CLI::App& app, Invocation& invocation);
 void add_link_command(CLI::App& app, Invocation& invocation);
 /// serve, send, fetch: what needs a node of its own.
 void add_node_commands(CLI::App& app, Invocation& invocation);

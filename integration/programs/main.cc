@@ -47,6 +47,7 @@ ExitCode run(int count, char** words) {
   add_ask_commands(app, invocation);
   add_demo_command(app, invocation);
   add_link_command(app, invocation);
+  add_sim_command(app, invocation);
   add_node_commands(app, invocation);
   try {
     app.parse(count, words);

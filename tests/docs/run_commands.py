@@ -58,7 +58,7 @@ def check_words(command, program):
 
 def main(arguments):
     program = pathlib.Path(arguments[0]).resolve()
-    documents = [pathlib.Path(path) for path in arguments[1:]] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    documents = [pathlib.Path(path) for path in arguments[1:]] or [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     failed = total = 0
     for document in documents:
         for line, is_run, command in commands(document.read_text(encoding="utf-8")):

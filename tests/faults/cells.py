@@ -107,7 +107,7 @@ def link_cells():
         yield Cell(f"{kind}-in-unit", lost, fault=on_frame(kind, "down", "data"), evidence=in_flight)
         yield Cell(f"{kind}-in-offer", lost, fault=on_frame(kind, "down", "offer", "header"), evidence=in_flight)
         yield Cell(f"{kind}-in-grant", lost, fault=on_frame(kind, "up", "grant", "header"), evidence=in_flight)
-    yield Cell("link-too-slow", {RECOMPUTED: {"deadline_missed"}}, rate_bits=2_000_000, deadline_ms=1000, evidence=lambda run: "2 Mbit/s")
+    yield Cell("link-too-slow", {RECOMPUTED: {"deadline_missed", "aborted"}}, rate_bits=2_000_000, deadline_ms=1000, evidence=lambda run: "2 Mbit/s")
 
 
 def wrong_model(run):
@@ -131,7 +131,7 @@ def resource_cells():
     yield Cell("wrong-model", {RECOMPUTED: {"unreachable", "incompatible_model"}}, decode={"model_seed": 2}, evidence=wrong_model, is_joined=False,
                recovers=False)
     yield Cell("full-ring", {DELIVERED: {"ok"}}, decode={"slots": 2, "ring_bytes": 262144}, evidence=few_slots)
-    yield Cell("ring-below-a-unit", {RECOMPUTED: {"no_slot", "bad_length", "deadline_missed"}}, decode={"slots": 4, "ring_bytes": 32768},
+    yield Cell("ring-below-a-unit", {RECOMPUTED: {"no_slot", "bad_length"}}, decode={"slots": 4, "ring_bytes": 32768},
                evidence=no_room, recovers=False)
     yield Cell("reuse-of-nothing", {RECOMPUTED: {"not_found"}}, body={"mode": "reuse"}, evidence=lambda run: "nothing is stored")
 

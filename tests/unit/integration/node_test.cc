@@ -121,6 +121,25 @@ TEST_F(NodePair, PartsThatDoNotDecodeEndInRecomputeWithTheRightTokens) {
   }
 }
 
+TEST_F(NodePair, APolicyWhosePartsThePeerLacksIsToldSoAtOnce) {
+  open(&owner_engine_, &asker_engine_);
+  const auto stored = encoded(owner_engine_, kept(), false);
+  for (auto& unit : stored->units) {
+    StoredUnit raw;
+    for (const StoredPart& part : *unit) {
+      if (part.part == Part::kRaw) raw.push_back(part);
+    }
+    unit = std::make_shared<const StoredUnit>(std::move(raw));
+  }
+  ASSERT_TRUE(owner_->store().put(prefix_key(owner_engine_.description().model, kept()), stored).has_value());
+  for (const std::string policy : {"int8", "fixed:base+r1"}) {
+    const json answer = ask(*asker_, body("reuse", policy));
+    EXPECT_EQ(answer["outcome"], "recomputed") << answer.dump();
+    EXPECT_EQ(answer["error"], "not_found") << answer.dump();
+    EXPECT_EQ(answer["reason"], "part_not_offered") << answer.dump();
+  }
+}
+
 TEST_F(NodePair, AStoreWithoutAnEngineGivesAndTakesKv) {
   open(&owner_engine_, nullptr);
   const PrefixKey key = prefix_key(owner_engine_.description().model, kept());

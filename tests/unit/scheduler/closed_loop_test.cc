@@ -83,7 +83,7 @@ Duration opening_cost(const Scenario& scenario) {
   const Link& link = scenario.link;
   if (scenario.is_warm) return (link.rtt + link.jitter) * 2;
   const Duration unit = decode_time(sim::measured_decode(), Part::kBase, scenario.job.unit_raw);
-  return (link.rtt + link.jitter) * 4 + unit * std::int64_t{14};
+  return (link.rtt + link.jitter) * 4 + unit * std::int64_t{8};
 }
 
 Duration with_margin(Duration span, std::int64_t percent) { return span + span * percent / 100; }
