@@ -353,6 +353,7 @@ void DecodeService::finish_if_whole(const std::shared_ptr<Fetch>& fetch) {
   }
   if (!fetch->spec.decode) fetch->outcome.parts = collect_parts(*fetch);
   fetch->outcome.planes = fetch->planes;
+  fetch->outcome.rope = fetch->geometry->rope();
   fetch->outcome.times.decoded = context_.clock.now() - fetch->opened;
   context_.emit(StepTimed{fetch->request, Step::kDecode, fetch->outcome.times.decode_busy});
   end(fetch->request, Error{}, fetch->outcome.reason);

@@ -57,6 +57,7 @@ struct FetchOutcome {
   /// The rows where they were wanted (FetchSpec::decode), else the encoded parts.
   std::shared_ptr<KvPlanes> planes;
   std::shared_ptr<StoredPrompt> parts;
+  kernels::RopeSpec rope;  ///< of K
   PartsPerMillion quality;
   Bytes wire;
   Bytes raw;

@@ -98,9 +98,8 @@ Result<integration::FetchOutcome> fetch_once(const FetchArguments& arguments, Du
 
 Result<void> write_rows(const std::string& path, const integration::FetchOutcome& outcome) {
   const integration::KvPlanes& planes = *outcome.planes;
-  const kernels::RopeSpec rope = outcome.parts->geometry.rope();
   const std::vector<std::byte> file =
-      integration::write_kv_tensors({planes.shape(), rope, TokenIndex(0), planes.k(), planes.v()});
+      integration::write_kv_tensors({planes.shape(), outcome.rope, TokenIndex(0), planes.k(), planes.v()});
   return integration::replace_file(path, file);
 }
 
