@@ -32,7 +32,6 @@ bool is_before(const RequestState& left, const RequestState& right) {
 
 Board::Board(const PolicyOptions& options)
     : options_(options),
-      levels_(options.quality),
       link_(LinkEstimator::Options{options.nominal_rate, options.nominal_rtt}),
       decode_(options.decode),
       opening_window_(options.smallest_window + options.smallest_window / 2) {}
@@ -69,7 +68,7 @@ void Board::remove(RequestId request) {
 
 void Board::open(const RequestOpened& opened, Instant now) {
   if (find(opened.request) != nullptr) return;
-  RequestState request(opened, now, levels_);
+  RequestState request(opened, now, Levels(opened.quality.value_or(options_.quality)));
   const auto place = std::upper_bound(requests_.begin(), requests_.end(), request, is_before);
   requests_.insert(place, std::move(request));
 }

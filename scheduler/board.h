@@ -39,7 +39,6 @@ class Board {
   void apply(const Event& event, Instant now, Actions& out);
 
   const PolicyOptions& options() const { return options_; }
-  const Levels& levels() const { return levels_; }
   const LinkEstimator& link() const { return link_; }
   const InFlight& in_flight() const { return in_flight_; }
   /// Earliest deadline first; ties by id.
@@ -90,7 +89,6 @@ class Board {
   void learn(const DecodeSample& sample, Instant now);
 
   PolicyOptions options_;
-  Levels levels_;
   LinkEstimator link_;
   InFlight in_flight_;
   std::vector<RequestState> requests_;

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
 
 #include "base/clock.h"
 #include "base/identity.h"
 #include "base/quantity.h"
 #include "scheduler/part_set.h"
+#include "scheduler/quality.h"
 
 namespace sluice::scheduler {
 
@@ -32,6 +34,11 @@ struct RequestOpened {
   Tokens tokens;
   /// Time this node would need to prefill it all itself; Duration::max() when it cannot.
   Duration recompute = Duration::max();
+  /// Parts that are of any use here. One that is not wanted is treated as not offered, by every policy; so is a stage
+  /// above one that is not wanted.
+  PartTable<bool> wanted = PartTable<bool>(true);
+  /// Of the profile that the request's units are coded with; none: the one in the policy's options.
+  std::optional<QualityCurve> quality;
 };
 /// The peer accepted: what it will offer. chunks x groups units, `raw` bytes of rows in all.
 struct Accepted {

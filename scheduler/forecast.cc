@@ -57,15 +57,15 @@ void add(const Board& board, Part part, const PartTotal& total, Work& work) {
   work.last_decode = saturated_sum(work.last_decode, decode_time(costs, part, total.rows / total.count));
 }
 
-std::size_t floor_stage(const Board& board, const RequestState& request) {
-  const auto& stages = board.levels().stages;
+std::size_t floor_stage(const RequestState& request) {
+  const auto& stages = request.levels().stages;
   std::size_t stage = 0;
   while (stage < kStageParts && stages[stage] < request.floor()) ++stage;
   return stage;
 }
 
-WideCount stage_gain(const Board& board, std::size_t stage) {
-  const auto& stages = board.levels().stages;
+WideCount stage_gain(const RequestState& request, std::size_t stage) {
+  const auto& stages = request.levels().stages;
   return stages[stage].count() - (stage == 0 ? 0 : stages[stage - 1].count());
 }
 
@@ -82,7 +82,7 @@ WideCount target_with_missing(const RequestState& request) {
 std::optional<Work> target_by_stages(const Board& board, const RequestState& request) {
   std::optional<Work> work = floor_work(board, request, Part::kBase);
   if (!work) return std::nullopt;
-  const std::size_t floor = floor_stage(board, request);
+  const std::size_t floor = floor_stage(request);
   const WideCount target = target_with_missing(request);
   WideCount reached = request.quality().planned;
   for (std::size_t stage = 0; stage < kStageParts; ++stage) {
@@ -90,12 +90,12 @@ std::optional<Work> target_by_stages(const Board& board, const RequestState& req
     const PartTotal more = expected(board, request, part);
     const PartTotal needed = sum(request.needed()[part], more);
     if (stage <= floor) {
-      reached += stage_gain(board, stage) * needed.rows.count();
+      reached += stage_gain(request, stage) * needed.rows.count();
       continue;
     }
     if (reached >= target) break;
     const PartTotal open = sum(request.open()[part], more);
-    const WideCount gain = stage_gain(board, stage) * open.rows.count();
+    const WideCount gain = stage_gain(request, stage) * open.rows.count();
     add(board, part, share(open, target - reached, std::max<WideCount>(gain, 1)), *work);
     reached += std::min(gain, target - reached);
   }
@@ -106,7 +106,7 @@ std::optional<Work> target_by_stages(const Board& board, const RequestState& req
 std::optional<Work> target_by_whole(const Board& board, const RequestState& request, Part part) {
   std::optional<Work> work = floor_work(board, request, part);
   if (!work) return std::nullopt;
-  const WideCount quality = board.levels().whole(part).count();
+  const WideCount quality = request.levels().whole(part).count();
   const WideCount target = target_with_missing(request);
   const PartTotal needed = sum(request.needed()[part], expected(board, request, part));
   const QualitySum& sums = request.quality();
@@ -140,12 +140,12 @@ Instant produced(const RequestState& request, const Road& road) {
 std::optional<Work> floor_work(const Board& board, const RequestState& request, Way way) {
   Work work;
   if (way != Part::kBase) {
-    if (board.levels().whole(way) < request.floor()) return std::nullopt;
+    if (request.levels().whole(way) < request.floor()) return std::nullopt;
     if (request.needed()[way].count < request.below_floor_planned()) return std::nullopt;
     add(board, way, sum(request.needed()[way], expected(board, request, way)), work);
     return work;
   }
-  const std::size_t last = floor_stage(board, request);
+  const std::size_t last = floor_stage(request);
   if (last == kStageParts) return std::nullopt;
   if (request.needed()[kAllParts[last]].count < request.below_floor_planned()) return std::nullopt;
   for (std::size_t stage = 0; stage <= last; ++stage) {

@@ -40,10 +40,10 @@ Part part_for(const UnitState& unit, Way way) {
 }
 
 /// Quality of all stages that the request was offered.
-PartsPerMillion highest_stage(const RequestState& request, const Levels& levels) {
+PartsPerMillion highest_stage(const RequestState& request) {
   PartsPerMillion highest(0);
   for (std::size_t stage = 0; stage < kStageParts; ++stage) {
-    if (request.offered_totals()[kAllParts[stage]].count > 0) highest = levels.stages[stage];
+    if (request.offered_totals()[kAllParts[stage]].count > 0) highest = request.levels().stages[stage];
   }
   return highest;
 }
@@ -184,7 +184,7 @@ Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, In
 void Planner::prefer_whole(const RequestState& request, const Road& road, Choice& choice) const {
   const bool has_nested = floor_work(board_, request, Part::kBase).has_value();
   Instant soonest = has_nested ? road.now + choice.inputs.predicted : Instant::never();
-  PartsPerMillion best = highest_stage(request, board_.levels());
+  PartsPerMillion best = highest_stage(request);
   // Only where it is no later than the stages that it replaces: else units would be sharp and others bare.
   const Instant staged = forecast(board_, request, all_stages_work(board_, request), road);
   const Instant limit = std::min(staged, time_limit(request).at);
@@ -192,7 +192,7 @@ void Planner::prefer_whole(const RequestState& request, const Road& road, Choice
     const auto work = floor_work(board_, request, way);
     if (!work || work->wire.is_zero() || !others_fit(request, work->wire, road.now)) continue;
     const Instant at = forecast(board_, request, *work, road);
-    const PartsPerMillion quality = board_.levels().whole(way);
+    const PartsPerMillion quality = request.levels().whole(way);
     const bool is_best = quality > best && at + (at - road.now) / kSpare <= limit;
     if (!is_best && (at >= soonest || choice.reason == Reason::kBestWhole)) continue;
     if (is_best) best = quality;
@@ -253,7 +253,7 @@ std::optional<Planner::Refinement> Planner::steepest(std::size_t place, Instant 
   std::optional<Refinement> best;
   const auto consider = [&](std::size_t index, Part part, PartsPerMillion quality) {
     const UnitState& unit = request.units()[index];
-    const PartsPerMillion before = planned_quality(unit, board_.levels());
+    const PartsPerMillion before = planned_quality(unit, request.levels());
     if (unit.states[part] != PartState::kOffered || quality <= before) return;
     const WideCount gain = static_cast<WideCount>((quality - before).count()) * unit.raw.count();
     const Bytes bytes = unit.sizes[part];
@@ -265,11 +265,11 @@ std::optional<Planner::Refinement> Planner::steepest(std::size_t place, Instant 
     const UnitState& unit = request.units()[index];
     if (!unit.is_offered() || unit.is_whole_planned()) continue;
     const auto stage = unit.next_stage();
-    if (stage && way == Part::kBase) consider(index, *stage, board_.levels().points[*stage]);
+    if (stage && way == Part::kBase) consider(index, *stage, request.levels().points[*stage]);
     // A whole part on top of stages would send the same rows twice: only where it leads to the target, or no stage can.
     const bool has_stages = unit.stages_planned() > 0;
     for (const Part part : kWholeParts) {
-      if (way == part || (way == Part::kBase && !has_stages)) consider(index, part, board_.levels().whole(part));
+      if (way == part || (way == Part::kBase && !has_stages)) consider(index, part, request.levels().whole(part));
     }
   }
   return best;

@@ -22,16 +22,21 @@ bool FixedPolicy::end_if_over(const RequestState& request, Instant now, Actions&
   std::size_t arrived = 0;
   bool is_lost = false;
   bool is_missing = false;
+  const auto is_asked = [&](Part part) { return request.wants(part); };
+  const bool asks_nothing = std::none_of(parts_.begin(), parts_.end(), is_asked);
   for (const UnitState& unit : request.units()) {
     const auto has = [&](PartState state) {
-      return std::any_of(parts_.begin(), parts_.end(), [&](Part part) { return unit.states[part] == state; });
+      return std::any_of(parts_.begin(), parts_.end(),
+                         [&](Part part) { return is_asked(part) && unit.states[part] == state; });
     };
     is_lost = is_lost || has(PartState::kLost);
-    is_missing = is_missing || (!takes_all_ && request.is_sealed() && unit.is_offered() && has(PartState::kAbsent));
+    is_missing = is_missing || asks_nothing ||
+                 (!takes_all_ && request.is_sealed() && unit.is_offered() && has(PartState::kAbsent));
     const bool is_here = std::all_of(parts_.begin(), parts_.end(), [&](Part part) {
-      return unit.states[part] == PartState::kArrived || (takes_all_ && unit.states[part] == PartState::kAbsent);
+      return !is_asked(part) || unit.states[part] == PartState::kArrived ||
+             (takes_all_ && unit.states[part] == PartState::kAbsent);
     });
-    if (is_here) ++arrived;
+    if (is_here && !asks_nothing) ++arrived;
   }
   const Inputs inputs = board_.inputs(request, now);
   if (request.is_all_offered() && arrived == request.offered_units()) {

@@ -9,7 +9,8 @@
 
 namespace sluice::scheduler {
 
-/// Sends `parts` of every unit; without any, whatever is offered. Threads: one at a time.
+/// Sends those of `parts` that the request wants, of every unit; without any, whatever is offered. Threads: one at a
+/// time.
 class FixedPolicy final : public Policy {
  public:
   FixedPolicy(std::string name, std::vector<Part> parts, const PolicyOptions& options);

@@ -4,7 +4,7 @@ namespace sluice::scheduler {
 
 PartTable<PartsPerMillion> QualityCurve::default_points() {
   PartTable<PartsPerMillion> points;
-  // Assumed shape of a nested stream whose steps halve twice; the composition root replaces it by the profile's.
+  // For whom nobody measured anything: the shape of a nested stream whose steps halve twice.
   points[Part::kBase] = PartsPerMillion(930'000);
   points[Part::kRefinement1] = PartsPerMillion(980'000);
   points[Part::kRefinement2] = PartsPerMillion(995'000);

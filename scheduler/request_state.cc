@@ -90,7 +90,13 @@ PartsPerMillion arrived_quality(const UnitState& unit, const Levels& levels) {
 }
 
 RequestState::RequestState(const RequestOpened& opened, Instant now, const Levels& levels)
-    : opened_(opened), opened_at_(now), levels_(&levels), last_sign_(now) {}
+    : opened_(opened), opened_at_(now), levels_(levels), last_sign_(now) {
+  bool is_useful = true;
+  for (std::size_t stage = 0; stage < kStageParts; ++stage) {
+    is_useful = is_useful && opened_.wanted[kAllParts[stage]];
+    opened_.wanted[kAllParts[stage]] = is_useful;
+  }
+}
 
 UnitKey RequestState::key(std::size_t index) const {
   const auto place = static_cast<std::uint32_t>(index);
@@ -126,14 +132,14 @@ void RequestState::seal(Units units) {
 template <typename Apply>
 void RequestState::tally(const UnitState& unit, Apply apply) {
   if (!unit.is_offered()) return;
-  const PartsPerMillion planned = planned_quality(unit, *levels_);
-  const PartsPerMillion reachable = quality_where(unit, *levels_, is_possible);
-  apply(quality_.arrived, weighted(arrived_quality(unit, *levels_), unit.raw));
+  const PartsPerMillion planned = planned_quality(unit, levels_);
+  const PartsPerMillion reachable = quality_where(unit, levels_, is_possible);
+  apply(quality_.arrived, weighted(arrived_quality(unit, levels_), unit.raw));
   apply(quality_.planned, weighted(planned, unit.raw));
   apply(quality_.reachable, weighted(reachable, unit.raw));
   const bool is_needy = planned < floor();
   if (is_needy) apply(below_floor_planned_, 1);
-  if (arrived_quality(unit, *levels_) < floor()) apply(below_floor_arrived_, 1);
+  if (arrived_quality(unit, levels_) < floor()) apply(below_floor_arrived_, 1);
   if (reachable < floor()) apply(hopeless_, 1);
   if (unit.is_whole_planned()) return;
   apply(quality_.open_planned, weighted(planned, unit.raw));
@@ -168,7 +174,7 @@ bool RequestState::offer(const Offered& offered, Instant now) {
   change(*index, [&](UnitState& unit) {
     for (const Part part : kAllParts) {
       const Bytes size = offered.sizes[part];
-      if (size.is_zero() || size > kMostUnitBytes || unit.states[part] != PartState::kAbsent) continue;
+      if (!wants(part) || size.is_zero() || size > kMostUnitBytes || unit.states[part] != PartState::kAbsent) continue;
       unit.raw = offered.raw;
       unit.sizes[part] = size;
       unit.states[part] = PartState::kOffered;
@@ -245,7 +251,7 @@ std::optional<std::size_t> RequestState::scan(std::size_t& cursor, bool wants_un
   for (; cursor < units_.size(); ++cursor) {
     const UnitState& unit = units_[cursor];
     // Units that have nothing to grant yet are passed by: an offer sets the cursor back.
-    if (!unit.has_grantable_part() || planned_quality(unit, *levels_) >= floor()) continue;
+    if (!unit.has_grantable_part() || planned_quality(unit, levels_) >= floor()) continue;
     if (!wants_untouched || unit.stages_planned() == 0) return cursor;
   }
   return std::nullopt;

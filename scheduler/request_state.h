@@ -79,6 +79,8 @@ class RequestState {
 
   const RequestOpened& opened() const { return opened_; }
   RequestId id() const { return opened_.request; }
+  const Levels& levels() const { return levels_; }
+  bool wants(Part part) const { return opened_.wanted[part]; }
   Instant opened_at() const { return opened_at_; }
   /// At least one millionth: rows that never arrive are no KV at all.
   PartsPerMillion floor() const { return std::clamp(opened_.quality_floor, PartsPerMillion(1), kExactQuality); }
@@ -149,7 +151,7 @@ class RequestState {
 
   RequestOpened opened_;
   Instant opened_at_;
-  const Levels* levels_;
+  Levels levels_;
   bool is_accepted_ = false;
   bool is_sealed_ = false;
   std::uint32_t groups_ = 1;

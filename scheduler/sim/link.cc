@@ -27,13 +27,7 @@ Instant Link::sent(Bytes bytes, Instant start) const {
 
 Duration LinkRun::late() {
   if (link_.jitter.count() <= 0) return Duration(0);
-  // splitmix64: the same numbers on every machine.
-  random_ += 0x9e3779b97f4a7c15ULL;
-  std::uint64_t mixed = random_;
-  mixed = (mixed ^ (mixed >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-  mixed = (mixed ^ (mixed >> 27U)) * 0x94d049bb133111ebULL;
-  mixed ^= mixed >> 31U;
-  return Duration(static_cast<std::int64_t>(mixed % static_cast<std::uint64_t>(link_.jitter.count() + 1)));
+  return Duration(static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(link_.jitter.count()) + 1)));
 }
 
 Instant LinkRun::ask(Instant now) {

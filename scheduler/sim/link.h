@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/quantity.h"
+#include "scheduler/sim/random.h"
 
 namespace sluice::scheduler::sim {
 
@@ -50,7 +51,7 @@ class LinkRun {
   Duration late();
 
   Link link_;
-  std::uint64_t random_;
+  Random random_;
   /// Until when the bytes sent so far would have kept a bucket without depth busy.
   Instant owed_until_;
   Instant last_sent_;

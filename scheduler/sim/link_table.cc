@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "scheduler/sim/random.h"
+
 namespace sluice::scheduler::sim {
 namespace {
 
@@ -21,11 +23,9 @@ Link wavering_link(BitsPerSecond rate, std::uint64_t seed) {
   link.jitter = kJitter;
   link.burst = std::max(kLeastBurst, sent_within(kBurst, rate));
   link.seed = seed;
-  std::uint64_t state = seed * 0x9e3779b97f4a7c15ULL + 1;
+  Random random(~seed);  // not the jitter's numbers
   for (std::int64_t hold = 0; hold < kHolds; ++hold) {
-    // A linear congruence (Knuth's constants): its upper bits are good enough for a rate.
-    state = state * 6'364'136'223'846'793'005ULL + 1'442'695'040'888'963'407ULL;
-    const std::uint64_t percent = 50 + (state >> 33U) % 101;
+    const std::uint64_t percent = 50 + random.below(101);
     link.phases.push_back({kHold * hold, BitsPerSecond(rate.count() / 100 * percent)});
   }
   return link;

@@ -6,7 +6,12 @@ namespace sluice::scheduler::testing_support {
 
 void LawKeeper::before(const Event& event) {
   if (const auto* opened = std::get_if<RequestOpened>(&event)) {
-    if (!requests_.contains(opened->request)) requests_[opened->request].opened = *opened;
+    if (requests_.contains(opened->request)) return;
+    RequestOpened& known = requests_[opened->request].opened;
+    known = *opened;
+    for (std::size_t stage = 1; stage < kStageParts; ++stage) {
+      if (!known.wanted[kAllParts[stage - 1]]) known.wanted[kAllParts[stage]] = false;
+    }
   } else if (const auto* accepted = std::get_if<Accepted>(&event)) {
     const auto found = requests_.find(accepted->request);
     if (found == requests_.end() || found->second.is_accepted) return;
@@ -22,7 +27,7 @@ void LawKeeper::before(const Event& event) {
     Unit& unit = request.units[offered->unit];
     unit.raw = offered->raw;
     for (const Part part : kAllParts) {
-      if (offered->sizes[part].is_zero() || unit.parts.contains(part)) continue;
+      if (!request.opened.wanted[part] || offered->sizes[part].is_zero() || unit.parts.contains(part)) continue;
       unit.parts[part] = PartFate::kOffered;
       unit.sizes[part] = offered->sizes[part];
     }
@@ -84,13 +89,13 @@ void LawKeeper::check_grant(const Grant& grant) {
 }
 
 void LawKeeper::check_order(const Grant& grant) {
-  const Unit& unit = requests_.at(grant.unit.request).units.at(grant.unit);
-  const PartsPerMillion floor = std::max(requests_.at(grant.unit.request).opened.quality_floor, PartsPerMillion(1));
-  const bool is_refinement = quality(unit, true) >= floor;
+  const Request& request = requests_.at(grant.unit.request);
+  const PartsPerMillion floor = std::max(request.opened.quality_floor, PartsPerMillion(1));
+  const bool is_refinement = quality(request, request.units.at(grant.unit), true) >= floor;
   for (const auto& [id, other] : requests_) {
     if (!is_needy(other)) continue;
     if (is_refinement) return report("refinement before a base");
-    const auto mine = std::pair(requests_.at(grant.unit.request).opened.deadline, grant.unit.request);
+    const auto mine = std::pair(request.opened.deadline, grant.unit.request);
     if (std::pair(other.opened.deadline, id) < mine) return report("base out of deadline order");
   }
 }
@@ -99,7 +104,7 @@ bool LawKeeper::is_needy(const Request& request) const {
   const PartsPerMillion floor = std::max(request.opened.quality_floor, PartsPerMillion(1));
   return std::any_of(request.units.begin(), request.units.end(), [&](const auto& entry) {
     const Unit& unit = entry.second;
-    if (quality(unit, true) >= floor) return false;
+    if (quality(request, unit, true) >= floor) return false;
     // What can be granted: a whole part, or the stage that follows those on their way.
     const auto is_offered = [&](Part part) {
       return unit.parts.contains(part) && unit.parts.at(part) == PartFate::kOffered;
@@ -116,7 +121,8 @@ bool LawKeeper::is_needy(const Request& request) const {
   });
 }
 
-PartsPerMillion LawKeeper::quality(const Unit& unit, bool counts_in_flight) const {
+PartsPerMillion LawKeeper::quality(const Request& request, const Unit& unit, bool counts_in_flight) const {
+  const QualityCurve& curve = request.opened.quality ? *request.opened.quality : options_.quality;
   const auto counts = [&](Part part) {
     const auto fate = unit.parts.find(part);
     if (fate == unit.parts.end()) return false;
@@ -124,10 +130,10 @@ PartsPerMillion LawKeeper::quality(const Unit& unit, bool counts_in_flight) cons
   };
   PartsPerMillion best(0);
   for (const Part part : {Part::kRaw, Part::kLossless, Part::kInt8}) {
-    if (counts(part)) best = std::max(best, options_.quality.points[part]);
+    if (counts(part)) best = std::max(best, curve.points[part]);
   }
   for (std::size_t stage = 0; stage < kStageParts && counts(kAllParts[stage]); ++stage) {
-    best = std::max(best, options_.quality.points[kAllParts[stage]]);
+    best = std::max(best, curve.points[kAllParts[stage]]);
   }
   return best;
 }
@@ -140,7 +146,7 @@ void LawKeeper::check_complete(const Complete& complete) {
   WideCount weighted = 0;
   std::uint64_t rows = 0;
   for (const auto& [key, unit] : request.units) {
-    const PartsPerMillion reached = quality(unit, false);
+    const PartsPerMillion reached = quality(request, unit, false);
     if (is_planner_ && reached < request.opened.quality_floor) report("complete below the floor");
     if (reached.is_zero()) report("complete with a unit of which nothing arrived");
     weighted += static_cast<WideCount>(reached.count()) * unit.raw.count();

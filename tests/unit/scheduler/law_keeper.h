@@ -49,7 +49,7 @@ class LawKeeper {
   void end(RequestId request);
   void settle(UnitKey unit, Part part, bool has_arrived);
   bool is_needy(const Request& request) const;
-  PartsPerMillion quality(const Unit& unit, bool counts_in_flight) const;
+  PartsPerMillion quality(const Request& request, const Unit& unit, bool counts_in_flight) const;
   void report(const std::string& law) { broken_.push_back(law); }
 
   bool is_planner_;

@@ -1,4 +1,5 @@
 // The laws that hold for every policy under any events: random ones (the seed is printed) and all small ones.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -70,7 +71,20 @@ class Chaos {
     opened.quality_floor = PartsPerMillion(below(3) == 0 ? 960'000 : below(940'000));
     opened.quality_target = PartsPerMillion(900'000 + below(100'001));
     opened.recompute = below(2) == 0 ? Duration::max() : Duration(static_cast<std::int64_t>(below(4'000'000'000)));
+    for (const Part part : kAllParts) opened.wanted[part] = below(8) != 0;
+    if (below(2) == 0) opened.quality = curve();
     return opened;
+  }
+  /// Any points, as long as more stages are no worse.
+  QualityCurve curve() {
+    QualityCurve curve;
+    std::uint64_t highest = 0;
+    for (const Part part : kAllParts) {
+      const std::uint64_t point = below(1'000'001);
+      highest = part_place(part) < kStageParts ? std::max(highest, point) : point;
+      curve.points[part] = PartsPerMillion(std::max<std::uint64_t>(1, highest));
+    }
+    return curve;
   }
   Event offer(RequestId request) {
     const UnitKey unit{request, ChunkIndex(static_cast<std::uint32_t>(below(4))),
@@ -322,6 +336,43 @@ TEST(Laws, AnUrgentRequestOvertakes) {
   EXPECT_FALSE(outcomes[1].is_recomputed);
   EXPECT_LE(outcomes[1].ttft, urgent.deadline - urgent.opened);
   EXPECT_FALSE(outcomes[0].is_recomputed);
+}
+
+/// Parts that were asked for when everything but `unwanted` was of use.
+std::vector<Part> asked_without(const char* policy_name, Part unwanted) {
+  const PolicyOptions options;
+  auto policy = make_policy(policy_name, options).value();
+  const RequestId request(1);
+  RequestOpened opened{.request = request, .deadline = Instant(Duration(60'000'000'000)), .tokens = Tokens(256)};
+  opened.wanted[unwanted] = false;
+  Actions actions;
+  policy->on(opened, Instant(), actions);
+  policy->on(Accepted{request, 1, 1, Bytes(100'000)}, Instant(), actions);
+  policy->on(Offered{UnitKey{request, {}, {}}, Bytes(100'000), sizes_of(Bytes(100'000))}, Instant(), actions);
+  policy->on(Sealed{request, Units(1)}, Instant(), actions);
+  std::vector<Part> asked;
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    const auto* grant = std::get_if<Grant>(&actions[i]);
+    if (grant == nullptr) continue;
+    asked.push_back(grant->part);
+    policy->on(PartArrived{grant->unit, grant->part, grant->bytes}, Instant(), actions);
+  }
+  EXPECT_FALSE(std::holds_alternative<Grant>(actions.back())) << policy_name << " did not end the request";
+  return asked;
+}
+
+TEST(Laws, APartThatIsNotWantedIsNotAskedFor) {
+  using testing::ElementsAre;
+  for (const Part part : kAllParts) {
+    for (const char* name : kPolicies) {
+      EXPECT_THAT(asked_without(name, part), testing::Not(testing::Contains(part))) << name;
+    }
+  }
+  EXPECT_THAT(asked_without("everything", Part::kRaw),
+              ElementsAre(Part::kBase, Part::kRefinement1, Part::kRefinement2, Part::kLossless, Part::kInt8));
+  EXPECT_THAT(asked_without("fixed:base+r1", Part::kRefinement1), ElementsAre(Part::kBase));
+  EXPECT_THAT(asked_without("fixed:base+r1", Part::kBase), ElementsAre());
+  EXPECT_THAT(asked_without("raw", Part::kRaw), ElementsAre());
 }
 
 }  // namespace
