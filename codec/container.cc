@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t kMagicAt = 0, kVersionAt = 4, kDTypeAt = 6, kRopeStyleAt = 7, kLayersAt = 8, kHeadsAt = 12;
 constexpr std::size_t kHeadDimAt = 16, kRopeDimsAt = 20, kTokensAt = 24, kRopeBaseAt = 32, kChunkTokensAt = 40;
 constexpr std::size_t kGroupLayersAt = 44, kFramesAt = 48, kModelAt = 56, kPrefixAt = 64, kFileSizeAt = 80;
-constexpr std::size_t kDigestAt = 88, kScalingAt = 96, kFactorAt = 100, kLowAt = 104, kHighAt = 108;
-constexpr std::size_t kOriginalAt = 112;
+constexpr std::size_t kDigestAt = 88, kScalingAt = 96, kLocalPeriodAt = 97, kFactorAt = 100, kLowAt = 104;
+constexpr std::size_t kHighAt = 108, kOriginalAt = 112, kLocalBaseAt = 120;
 // Of one entry.
 constexpr std::size_t kChunkAt = 0, kGroupAt = 4, kPartAt = 8, kOffsetAt = 16, kSizeAt = 24;
 constexpr std::size_t kFrameAlignment = 64;
@@ -47,7 +47,9 @@ ContainerHeader read_fields(std::span<const std::byte> file) {
                              .factor = load<float>(file, kFactorAt),
                              .low = load<float>(file, kLowAt),
                              .high = load<float>(file, kHighAt),
-                             .original_tokens = load<std::uint32_t>(file, kOriginalAt)}};
+                             .original_tokens = load<std::uint32_t>(file, kOriginalAt)},
+                 .local_base = load<double>(file, kLocalBaseAt),
+                 .local_period = load<std::uint8_t>(file, kLocalPeriodAt)};
   header.chunk_tokens = Tokens(load<std::uint32_t>(file, kChunkTokensAt));
   header.group_layers = Layers(load<std::uint32_t>(file, kGroupLayersAt));
   header.model = ContentHash(load<std::uint64_t>(file, kModelAt));
@@ -69,6 +71,8 @@ void write_fields(const ContainerHeader& header, std::span<std::byte> file) {
   store(file, kLowAt, header.rope.scaling.low);
   store(file, kHighAt, header.rope.scaling.high);
   store(file, kOriginalAt, header.rope.scaling.original_tokens);
+  store(file, kLocalBaseAt, header.rope.local_base);
+  store(file, kLocalPeriodAt, static_cast<std::uint8_t>(header.rope.local_period));
   store(file, kTokensAt, header.shape.tokens.count());
   store(file, kRopeBaseAt, header.rope.base);
   store(file, kChunkTokensAt, static_cast<std::uint32_t>(header.chunk_tokens.count()));

@@ -15,10 +15,9 @@ namespace {
 Result<void> check_expected(const kernels::KernelTable& kernels, const FrameHeader& header,
                             const kernels::KvShape& expected, const UnitContext& context) {
   if (header.shape != expected) return Error{ErrorCode::kBadField, 0, "shape differs from what was agreed"};
-  kernels::RopeSpec rope = canonical(context.rope);
-  if (header.scaling != scaling_digest(kernels, rope.scaling)) return Error{ErrorCode::kBadField, 0, "rope differs"};
-  rope.scaling = {};
-  if (header.rope != rope) return Error{ErrorCode::kBadField, 0, "rope differs"};
+  const kernels::RopeSpec rope = canonical(context.rope);
+  const bool is_agreed = header.rope_detail == rope_detail_digest(kernels, rope) && header.rope == plain_rope(rope);
+  if (!is_agreed) return Error{ErrorCode::kBadField, 0, "rope differs"};
   if (header.first_position != context.first_position) return Error{ErrorCode::kBadField, 0, "position differs"};
   return {};
 }
@@ -72,7 +71,8 @@ Result<void> Decoder::decode(std::span<const std::span<const std::byte>> frames,
   const Part part = views[0].header.part;
   const bool stands_alone = part == Part::kRaw || part == Part::kLossless || part == Part::kInt8;
   if (!stands_alone) {
-    views[0].header.rope = canonical(context.rope);  // now with its scaling
+    views[0].header.rope = canonical(context.rope);  // now with what headers leave to the digest
+    views[0].header.first_layer = context.first_layer;
     return state_->nested.decode(std::span<const FrameView>(views).first(frames.size()), out);
   }
   if (frames.size() != 1) return Error{ErrorCode::kBadField, 0, "number of frames"};

@@ -14,7 +14,7 @@ constexpr std::size_t kMagicAt = 0, kVersionAt = 4, kPartAt = 6, kDTypeAt = 7, k
 constexpr std::size_t kHeadsAt = 16, kHeadDimAt = 20, kRopeStyleAt = 24, kRopeDimsAt = 28, kRopeBaseAt = 32;
 constexpr std::size_t kLevelAt = 25, kFirstLayerAt = 26;
 constexpr std::size_t kPositionAt = 40, kRawTokensAt = 48, kFineTokensAt = 50, kProfileAt = 56, kParentAt = 64;
-constexpr std::size_t kPayloadAt = 72, kDigestAt = 80, kRopeScalingAt = 88;
+constexpr std::size_t kPayloadAt = 72, kDigestAt = 80, kRopeDetailAt = 88;
 
 constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 40U;
 
@@ -35,7 +35,7 @@ bool is_valid(const FrameHeader& header) {
   if (!in_range(shape.kv_heads.count(), kMaxHeads) || !in_range(shape.head_dim.count(), kMaxHeadDim)) return false;
   if (kernels::dtype_size(shape.dtype) == 0) return false;
   if (!is_valid_rope(header.rope, shape.head_dim.count())) return false;
-  if (header.rope.style == kernels::RopeStyle::kNone && header.scaling != ContentHash()) return false;
+  if (header.rope.style == kernels::RopeStyle::kNone && header.rope_detail != ContentHash()) return false;
   if (header.first_position.value() > kMaxPosition) return false;
   const std::uint64_t special = header.raw_tokens.count() + header.fine_tokens.count();
   if (special > shape.tokens.count() || (!is_nested(header.part) && special != 0)) return false;
@@ -64,7 +64,7 @@ FrameHeader read_fields(std::span<const std::byte> bytes) {
   header.profile = ContentHash(load<std::uint64_t>(bytes, kProfileAt));
   header.parent = ContentHash(load<std::uint64_t>(bytes, kParentAt));
   header.payload = Bytes(load<std::uint64_t>(bytes, kPayloadAt));
-  header.scaling = ContentHash(load<std::uint64_t>(bytes, kRopeScalingAt));
+  header.rope_detail = ContentHash(load<std::uint64_t>(bytes, kRopeDetailAt));
   header.digest = ContentHash(load<std::uint64_t>(bytes, kDigestAt));
   return header;
 }
@@ -89,7 +89,7 @@ void write_fields(const FrameHeader& header, std::span<std::byte> bytes) {
   store(bytes, kFineTokensAt, static_cast<std::uint16_t>(header.fine_tokens.count()));
   store(bytes, kProfileAt, header.profile.value());
   store(bytes, kParentAt, header.parent.value());
-  store(bytes, kRopeScalingAt, header.scaling.value());
+  store(bytes, kRopeDetailAt, header.rope_detail.value());
   store(bytes, kPayloadAt, header.payload.count());
 }
 
@@ -108,16 +108,25 @@ kernels::RopeSpec canonical(const kernels::RopeSpec& rope) {
   return rope;
 }
 
-ContentHash scaling_digest(const kernels::KernelTable& kernels, const kernels::RopeScaling& scaling) {
-  if (scaling.kind == kernels::RopeScalingKind::kNone) return {};
-  std::array<std::byte, 20> bytes{};
+kernels::RopeSpec plain_rope(const kernels::RopeSpec& rope) {
+  return {.style = rope.style, .dims = rope.dims, .base = rope.base};
+}
+
+ContentHash rope_detail_digest(const kernels::KernelTable& kernels, const kernels::RopeSpec& rope) {
+  constexpr std::size_t kScalingSize = 20;
+  constexpr std::size_t kWholeSize = 32;
+  const bool has_local = rope.local_period != 0;
+  if (rope.scaling.kind == kernels::RopeScalingKind::kNone && !has_local) return {};
+  std::array<std::byte, kWholeSize> bytes{};
   const std::span<std::byte> out(bytes);
-  store(out, 0, static_cast<std::uint32_t>(scaling.kind));
-  store(out, 4, scaling.factor);
-  store(out, 8, scaling.low);
-  store(out, 12, scaling.high);
-  store(out, 16, scaling.original_tokens);
-  return ContentHash(kernels.digest(bytes, 0));
+  store(out, 0, static_cast<std::uint32_t>(rope.scaling.kind));
+  store(out, 4, rope.scaling.factor);
+  store(out, 8, rope.scaling.low);
+  store(out, 12, rope.scaling.high);
+  store(out, 16, rope.scaling.original_tokens);
+  store(out, 20, rope.local_period);
+  store(out, 24, rope.local_base);
+  return ContentHash(kernels.digest(out.first(has_local ? kWholeSize : kScalingSize), 0));
 }
 
 Result<FrameView> parse_frame(const kernels::KernelTable& kernels, std::span<const std::byte> frame) {
@@ -138,8 +147,8 @@ ContentHash seal_frame(const kernels::KernelTable& kernels, const FrameHeader& h
   SLUICE_ASSERT(frame.size() >= kFrameHeaderSize);
   FrameHeader complete = header;
   complete.rope = canonical(header.rope);
-  complete.scaling = scaling_digest(kernels, complete.rope.scaling);
-  complete.rope.scaling = {};
+  complete.rope_detail = rope_detail_digest(kernels, complete.rope);
+  complete.rope = plain_rope(complete.rope);
   complete.payload = Bytes(frame.size() - kFrameHeaderSize);
   SLUICE_ASSERT(is_valid(complete));
   write_fields(complete, frame);

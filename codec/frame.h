@@ -31,9 +31,8 @@ inline constexpr std::uint64_t kMaxHeadDim = 4096;
 struct FrameHeader {
   Part part = Part::kRaw;
   kernels::KvShape shape;
-  kernels::RopeSpec rope;  ///< its scaling is not in the header: none
-  /// Of rope.scaling, which the header itself does not hold: see scaling_digest.
-  ContentHash scaling;
+  kernels::RopeSpec rope;   ///< a plain_rope
+  ContentHash rope_detail;  ///< rope_detail_digest of the whole rope
   /// Position of the unit's first token in the request.
   TokenIndex first_position;
   /// Leading tokens of the unit that the base carries as raw rows (the sink).
@@ -63,16 +62,19 @@ struct FrameView {
 /// The one spelling of a rope in headers: an unknown or absent rotation has zero dims and base.  Threads: pure.
 kernels::RopeSpec canonical(const kernels::RopeSpec& rope);
 
-/// Names a scaling in a header; 0 for none.  Threads: pure.  Source: FORMAT.md section 2.
-ContentHash scaling_digest(const kernels::KernelTable& kernels, const kernels::RopeScaling& scaling);
+/// What a header holds of a rope: no scaling, no local base.  Threads: pure.
+kernels::RopeSpec plain_rope(const kernels::RopeSpec& rope);
+
+/// Names the rest of it; 0 for none.  Threads: pure.  Source: FORMAT.md section 2.
+ContentHash rope_detail_digest(const kernels::KernelTable& kernels, const kernels::RopeSpec& rope);
 
 /// Reads and checks one frame: magic, version, every field's bounds, exact length, digest.
 /// Errors: kTruncated, kBadMagic, kBadVersion, kBadField, kBadLength, kTrailingBytes, kDigestMismatch.
 /// Threads: pure.  Source: FORMAT.md section 2.
 Result<FrameView> parse_frame(const kernels::KernelTable& kernels, std::span<const std::byte> frame);
 
-/// Writes the header in front of a payload that already stands at frame[kFrameHeaderSize, ...); fills in the digest of
-/// header.rope.scaling, the length, and the digest, which it returns.
+/// Writes the header in front of a payload that already stands at frame[kFrameHeaderSize, ...); fills in rope_detail,
+/// the length, and the digest, which it returns.
 /// Precondition: frame.size() is kFrameHeaderSize plus the payload.  Threads: pure.
 ContentHash seal_frame(const kernels::KernelTable& kernels, const FrameHeader& header, std::span<std::byte> frame);
 

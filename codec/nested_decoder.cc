@@ -73,8 +73,8 @@ Result<void> NestedDecoder::decode(std::span<const FrameView> stages, const kern
     SLUICE_TRY(read_stage(i, cursors[i]));
     if (i == 0 && layout_.has_profile && profile_->contents().tier == Tier::kPredicted) rebuild_references();
   }
-  kernels::fill_rope_angles(base.header.rope, base.header.first_position.value() + base.header.raw_tokens.count(),
-                            layout_.runs.coded(), angles_);
+  rotation_.start(base.header.rope, base.header.first_layer,
+                  base.header.first_position.value() + base.header.raw_tokens.count(), layout_.runs.coded());
   for (std::size_t stream = 0; stream < layout_.streams; ++stream) write_plane(base, stages.size(), stream, out);
   return {};
 }
@@ -186,9 +186,7 @@ void NestedDecoder::write_plane(const FrameView& base, std::size_t stages, std::
   if (layout_.runs.coded() == 0) return;
   layout_.has_profile ? dequantize_profiled(stages, stream) : dequantize_fitted(base, stages, stream);
   const PlaneExtent extent{.shape = &base.header.shape, .range = {raw, layout_.runs.coded()}};
-  if (is_key) {
-    rotate_columns(*kernels_, extent, {.rope = &base.header.rope, .angles = &angles_, .sine_sign = 1.0F}, columns_);
-  }
+  if (is_key) rotate_columns(*kernels_, extent, rotation_.turn(stream / 2, 1.0F), columns_);
   store_columns(*kernels_, extent, columns_, plane, strip_);
 }
 

@@ -70,7 +70,7 @@ class NestedDecoder {
   RunPlan plan_;
   std::vector<std::uint8_t> classes_;
   std::vector<std::uint8_t> token_classes_;
-  kernels::RopeAngles angles_;
+  UnitRotation rotation_;
   StripScratch strip_;
   std::vector<float> columns_;
   std::vector<float> coefficients_;

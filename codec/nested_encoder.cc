@@ -90,8 +90,7 @@ Result<EncodedUnit> NestedEncoder::encode(const kernels::UnitView& unit, const U
   const Stage& base = stages[0];
   const NestedLayout& layout = base.layout;
   const std::uint64_t first_coded = context.first_position.value() + base.header.raw_tokens.count();
-  rope_ = base.header.rope;
-  kernels::fill_rope_angles(rope_, first_coded, layout.runs.coded(), angles_);
+  rotation_.start(base.header.rope, context.first_layer, first_coded, layout.runs.coded());
   for (auto& columns : columns_) columns.resize(layout.indices());
   words_.resize(2 * layout.max_symbols());
   escapes_.clear();
@@ -143,7 +142,7 @@ void NestedEncoder::load_plane(const kernels::UnitView& unit, std::size_t stream
   if (layout.runs.coded() == 0) return;
   const PlaneExtent extent{.shape = &unit.shape, .range = {raw, layout.runs.coded()}};
   load_columns(*kernels_, extent, plane, columns, strip_);
-  if (is_key) rotate_columns(*kernels_, extent, {.rope = &rope_, .angles = &angles_, .sine_sign = -1.0F}, columns);
+  if (is_key) rotate_columns(*kernels_, extent, rotation_.turn(stream / 2, -1.0F), columns);
 }
 
 Result<CodedPlane> NestedEncoder::code_plane(std::size_t stream, const Stage& base) {

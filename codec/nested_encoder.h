@@ -56,8 +56,7 @@ class NestedEncoder {
   std::unique_ptr<const StaticTables> tables_;
   RunEncoder runs_;
   std::optional<ProfilePlanes> profile_planes_;
-  kernels::RopeSpec rope_;
-  kernels::RopeAngles angles_;
+  UnitRotation rotation_;
   StripScratch strip_;
   std::array<std::vector<float>, 2> columns_;  ///< of K and V of one layer
   PlaneFit fit_;

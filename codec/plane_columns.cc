@@ -57,4 +57,22 @@ void rotate_columns(const kernels::KernelTable& kernels, const PlaneExtent& exte
   }
 }
 
+void UnitRotation::start(const kernels::RopeSpec& rope, LayerIndex first_layer, std::uint64_t first_position,
+                         std::uint64_t tokens) {
+  rope_ = rope;
+  first_layer_ = first_layer.value();
+  const std::uint64_t period = rope.local_period;
+  all_.rope = kernels::rope_of_layer(rope, period == 0 ? 0 : period - 1);
+  kernels::fill_rope_angles(all_.rope, first_position, tokens, all_.angles);
+  if (period == 0) return;
+  local_.rope = kernels::rope_of_layer(rope, 0);
+  kernels::fill_rope_angles(local_.rope, first_position, tokens, local_.angles);
+}
+
+RopeTurn UnitRotation::turn(std::size_t layer, float sine_sign) const {
+  const bool is_local = rope_.local_period != 0 && (first_layer_ + layer + 1) % rope_.local_period != 0;
+  const Angles& own = is_local ? local_ : all_;
+  return {.rope = &own.rope, .angles = &own.angles, .sine_sign = sine_sign};
+}
+
 }  // namespace sluice::codec

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/identity.h"
 #include "kernels/shape.h"
 #include "kernels/table.h"
 
@@ -37,5 +38,24 @@ struct RopeTurn {
 };
 void rotate_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, const RopeTurn& turn,
                     std::span<float> columns);
+
+/// The angles of a unit's tokens in every layer: two sets, as layers with a local base have their own.
+/// Threads: one call at a time.
+class UnitRotation {
+ public:
+  /// Tokens at first_position, +1, ...; first_layer: of the unit in the model.
+  void start(const kernels::RopeSpec& rope, LayerIndex first_layer, std::uint64_t first_position, std::uint64_t tokens);
+  /// How K of the unit's layer number `layer` turns. Views this object.
+  RopeTurn turn(std::size_t layer, float sine_sign) const;
+
+ private:
+  struct Angles {
+    kernels::RopeSpec rope;
+    kernels::RopeAngles angles;
+  };
+  kernels::RopeSpec rope_;
+  std::uint64_t first_layer_ = 0;
+  Angles all_, local_;
+};
 
 }  // namespace sluice::codec

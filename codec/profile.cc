@@ -17,7 +17,7 @@ constexpr std::size_t kMagicAt = 0, kVersionAt = 4, kTierAt = 6, kRopeStyleAt = 
 constexpr std::size_t kHeadDimAt = 16, kRopeDimsAt = 20, kRopeBaseAt = 24, kScalingAt = 32, kLevelsAt = 33;
 constexpr std::size_t kTokenClassesAt = 34, kLowestAt = 35, kLayersBackAt = 36, kIntraAt = 37, kFlagsAt = 38;
 constexpr std::size_t kFactorAt = 40, kLowAt = 44, kHighAt = 48, kOriginalAt = 52, kModelAt = 56, kFileSizeAt = 64;
-constexpr std::size_t kDigestAt = 72, kReservedAt = 80;
+constexpr std::size_t kDigestAt = 72, kLocalBaseAt = 80, kLocalPeriodAt = 88, kReservedAt = 89;
 
 constexpr std::size_t kLevelSize = 64, kStepAt = 16, kUnitAt = 20, kStagesAt = 24, kQualityAt = 28;
 constexpr std::uint8_t kHasClassifier = 1;
@@ -174,6 +174,8 @@ void write_header(const ProfileContents& contents, std::span<std::byte> file) {
   store(file, kLowAt, contents.rope.scaling.low);
   store(file, kHighAt, contents.rope.scaling.high);
   store(file, kOriginalAt, contents.rope.scaling.original_tokens);
+  store(file, kLocalBaseAt, contents.rope.local_base);
+  store(file, kLocalPeriodAt, static_cast<std::uint8_t>(contents.rope.local_period));
   store(file, kModelAt, contents.model.value());
   store(file, kFileSizeAt, static_cast<std::uint64_t>(file.size()));
 }
@@ -192,6 +194,8 @@ ProfileContents read_header(std::span<const std::byte> file) {
                            .low = load<float>(file, kLowAt),
                            .high = load<float>(file, kHighAt),
                            .original_tokens = load<std::uint32_t>(file, kOriginalAt)};
+  contents.rope.local_base = load<double>(file, kLocalBaseAt);
+  contents.rope.local_period = load<std::uint8_t>(file, kLocalPeriodAt);
   contents.model = ContentHash(load<std::uint64_t>(file, kModelAt));
   contents.layers_back = load<std::uint8_t>(file, kLayersBackAt);
   contents.intra_every = load<std::uint8_t>(file, kIntraAt);

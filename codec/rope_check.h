@@ -18,10 +18,20 @@ inline bool is_valid_scaling(const kernels::RopeScaling& scaling) {
   return std::isfinite(scaling.high) && scaling.low > 0 && scaling.high > scaling.low && scaling.original_tokens > 0;
 }
 
-/// A known style with sane dims, base and scaling, or none at all.  Threads: pure.
+inline constexpr std::uint32_t kMaxLocalPeriod = 255;
+
+/// A finite base where layers differ, or nothing.  Threads: pure.
+inline bool is_valid_local(const kernels::RopeSpec& rope) {
+  if (rope.local_period == 0) return rope.local_base == 0.0;
+  return rope.local_period >= 2 && rope.local_period <= kMaxLocalPeriod && std::isfinite(rope.local_base) &&
+         rope.local_base >= 1.0;
+}
+
+/// A known style with sane dims, bases and scaling, or none at all.  Threads: pure.
 inline bool is_valid_rope(const kernels::RopeSpec& rope, std::uint64_t head_dim) {
+  if (!is_valid_local(rope)) return false;
   if (rope.style == kernels::RopeStyle::kNone) {
-    return rope.dims == 0 && rope.base == 0.0 && rope.scaling == kernels::RopeScaling{};
+    return rope.dims == 0 && rope.base == 0.0 && rope.scaling == kernels::RopeScaling{} && rope.local_period == 0;
   }
   if (static_cast<std::uint8_t>(rope.style) > 2) return false;
   return rope.dims >= 2 && rope.dims % 2 == 0 && rope.dims <= head_dim && std::isfinite(rope.base) &&

@@ -109,6 +109,9 @@ Result<kernels::RopeSpec> rope_of(const SafetensorsView& view, HeadDim head_dim)
   if (!std::isfinite(rope.base) || rope.base <= 1.0) return Error{ErrorCode::kBadField, 0, "rope.base"};
   rope.dims = static_cast<std::uint32_t>(dims);
   SLUICE_ASSIGN(rope.scaling, scaling_of(view));
+  SLUICE_ASSIGN(rope.local_base, number_of<double>(view, "rope.local_base", 0.0));
+  SLUICE_ASSIGN(rope.local_period, number_of<std::uint32_t>(view, "rope.local_period", 0));
+  if (!codec::is_valid_local(rope)) return Error{ErrorCode::kBadField, 0, "rope.local_base"};
   return rope;
 }
 
@@ -155,6 +158,10 @@ std::vector<std::byte> write_kv_tensors(const KvTensors& tensors) {
     content.metadata["rope.dims"] = text_of(tensors.rope.dims);
     const kernels::RopeScaling& scaling = tensors.rope.scaling;
     if (scaling != kernels::RopeScaling{}) content.metadata["rope.scaling"] = text_of(scaling);
+    if (tensors.rope.local_period != 0) {
+      content.metadata["rope.local_base"] = text_of(tensors.rope.local_base);
+      content.metadata["rope.local_period"] = text_of(tensors.rope.local_period);
+    }
   }
   content.metadata["position.first"] = text_of(tensors.first_position.value());
   return write_safetensors(content);

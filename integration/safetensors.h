@@ -64,8 +64,9 @@ struct KvTensors {
 };
 
 /// Reads k, v and the metadata rope.style (pairs, halves or none), rope.base, rope.dims, rope.scaling (JSON: what a
-/// model's config.json has under rope_scaling, of type linear, llama3 or yarn), position.first. Without
-/// rope.style the rotation is unknown (none); base defaults to 10000, dims to head_dim, position to 0.
+/// model's config.json has under rope_scaling, of type linear, llama3 or yarn), rope.local_base and rope.local_period
+/// (a base of their own for layers l with (l + 1) % period != 0), position.first. Without rope.style the rotation is
+/// unknown (none); base defaults to 10000, dims to head_dim, position to 0.
 /// Errors:  those of parse_safetensors; kNotFound (no k or v), kIncompatibleLayout (not four extents, k unlike v),
 ///          kBadField (metadata that is not a number, or out of bounds).
 Result<KvTensors> read_kv_tensors(std::span<const std::byte> file);

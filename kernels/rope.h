@@ -32,6 +32,18 @@ constexpr ChannelPair rope_pair(const RopeSpec& rope, std::uint64_t pair) {
   return {pair, pair + rope.dims / 2};
 }
 
+/// The rotation of one layer of the model, without a local base.  Threads: pure.
+constexpr RopeSpec rope_of_layer(const RopeSpec& rope, std::uint64_t layer) {
+  RopeSpec own = rope;
+  if (rope.local_period != 0 && (layer + 1) % rope.local_period != 0) {
+    own.base = rope.local_base;
+    own.scaling = {};
+  }
+  own.local_base = 0;
+  own.local_period = 0;
+  return own;
+}
+
 /// Radians per token of a pair, scaling included.  Precondition: pair < dims / 2.  Threads: pure.
 double rope_frequency(const RopeSpec& rope, std::uint64_t pair);
 

@@ -96,12 +96,16 @@ struct RopeScaling {
   constexpr bool operator==(const RopeScaling&) const = default;
 };
 
-/// Rotation of K: pair i of `dims` leading channels turns by position * base^(-2i/dims), before scaling.
+/// Rotation of K: pair i of `dims` leading channels turns by position * base^(-2i/dims), before scaling. Some models
+/// rotate the layers that look through a window by a base of their own: with a local_period, layer l turns by
+/// local_base, and without scaling, unless (l + 1) % local_period == 0 (Gemma 3: 10000 and 6).
 struct RopeSpec {
   RopeStyle style = RopeStyle::kNone;
   std::uint32_t dims = 0;
   double base = 10000.0;
   RopeScaling scaling{};
+  double local_base = 0;           ///< 0 without local_period
+  std::uint32_t local_period = 0;  ///< 0: all layers alike
   constexpr bool operator==(const RopeSpec&) const = default;
 };
 

@@ -92,28 +92,29 @@ void DumpReader::read_plane(const DumpTensor& tensor, std::uint64_t plane, const
                std::span(out.data(), static_cast<std::size_t>(out.size())), scratch_);
 }
 
-void DumpReader::turn_back(const Dump& dump, const kernels::KvShape& shape, Samples& out) {
+void DumpReader::turn_back(const Dump& dump, LayerIndex layer, const kernels::KvShape& shape, Samples& out) {
+  const kernels::RopeSpec rope = kernels::rope_of_layer(dump.rope, layer.value());
   const std::uint64_t tokens = shape.tokens.count();
   const std::uint64_t first = dump.first_position.value();
-  if (!(angles_rope_ == dump.rope) || angles_first_ != first || angles_.tokens != tokens) {
-    kernels::fill_rope_angles(dump.rope, first, tokens, angles_);
-    angles_rope_ = dump.rope;
+  if (!(angles_rope_ == rope) || angles_first_ != first || angles_.tokens != tokens) {
+    kernels::fill_rope_angles(rope, first, tokens, angles_);
+    angles_rope_ = rope;
     angles_first_ = first;
   }
-  rotate_columns(*kernels_, PlaneExtent{&shape, {0, tokens}}, RopeTurn{&dump.rope, &angles_, -1.0F},
+  rotate_columns(*kernels_, PlaneExtent{&shape, {0, tokens}}, RopeTurn{&rope, &angles_, -1.0F},
                  std::span(out.data(), static_cast<std::size_t>(out.size())));
 }
 
 void DumpReader::read(const Dump& dump, LayerIndex layer, Side side, Samples& out) {
   read_plane(side == Side::kKey ? dump.k : dump.v, layer.value(), dump.shape, out);
-  if (side == Side::kKey) turn_back(dump, dump.shape, out);
+  if (side == Side::kKey) turn_back(dump, layer, dump.shape, out);
 }
 
 void DumpReader::read_gradient(const Dump& dump, std::uint64_t row, LayerIndex layer, Side side, Samples& out) {
   const DumpTensor& tensor = side == Side::kKey ? dump.gk : dump.gv;
   const kernels::KvShape shape = gradient_shape(dump, tensor.dtype);
   read_plane(tensor, row * shape.layers.count() + layer.value(), shape, out);
-  if (side == Side::kKey) turn_back(dump, shape, out);
+  if (side == Side::kKey) turn_back(dump, layer, shape, out);
 }
 
 void DumpReader::read_rows(const DumpTensor& tensor, std::uint64_t first, Samples& out) {

@@ -71,7 +71,7 @@ class DumpReader {
 
  private:
   void read_plane(const DumpTensor& tensor, std::uint64_t plane, const kernels::KvShape& shape, Samples& out);
-  void turn_back(const Dump& dump, const kernels::KvShape& shape, Samples& out);
+  void turn_back(const Dump& dump, LayerIndex layer, const kernels::KvShape& shape, Samples& out);
 
   const kernels::KernelTable* kernels_;
   StripScratch scratch_;

@@ -34,6 +34,10 @@ void add_rope(const kernels::RopeSpec& rope, json& told) {
   told["rope_dims"] = rope.dims;
   told["rope_base"] = rope.base;
   told["rope_scaling"] = kScalings.at(static_cast<std::size_t>(rope.scaling.kind));
+  if (rope.local_period != 0) {
+    told["rope_local_base"] = rope.local_base;
+    told["rope_local_period"] = rope.local_period;
+  }
 }
 
 json header_json(const codec::ContainerHeader& header) {

@@ -8,7 +8,11 @@ namespace {
 
 ContainerHeader header_of() {
   return {.shape = {.layers = Layers(30), .tokens = Tokens(600), .kv_heads = Heads(3), .head_dim = HeadDim(64)},
-          .rope = {.style = kernels::RopeStyle::kPairs, .dims = 64, .base = 100000.0},
+          .rope = {.style = kernels::RopeStyle::kPairs,
+                   .dims = 64,
+                   .base = 100000.0,
+                   .local_base = 10000.0,
+                   .local_period = 4},
           .chunk_tokens = Tokens(256),
           .group_layers = Layers(8),
           .model = ContentHash(77),

@@ -30,8 +30,9 @@ TEST(Profile, ComesBackAsItWasWritten) {
       .style = kernels::RopeStyle::kHalves,
       .dims = 16,
       .base = 500000.0,
-      .scaling = {
-          .kind = kernels::RopeScalingKind::kLlama3, .factor = 8, .low = 1, .high = 4, .original_tokens = 8192}};
+      .scaling = {.kind = kernels::RopeScalingKind::kLlama3, .factor = 8, .low = 1, .high = 4, .original_tokens = 8192},
+      .local_base = 10000.0,
+      .local_period = 6};
   for (const TinyProfile& tiny :
        {TinyProfile{.tier = Tier::kHeads}, TinyProfile{.tier = Tier::kLayer, .rope = kScaled},
         TinyProfile{.tier = Tier::kPredicted, .layers = Layers(5), .layers_back = 2, .intra_every = 4}}) {

@@ -107,6 +107,30 @@ TEST(Nested, EveryHeadLayoutRotationAndPaging) {
   }
 }
 
+TEST(Nested, LayersWithALocalBaseTurnByIt) {
+  Codec codec;
+  KvShape shape = shape_of(64, 1, 32, DType::kF16);
+  shape.layers = Layers(1);
+  PagedUnit original(shape, {}), decoded(shape, {}), wanted(shape, {});
+  fill_like_cache(original, 5);
+  UnitContext several = context_of(RopeStyle::kHalves, 32, 512, 600);
+  several.rope.local_base = 100.0;
+  several.rope.local_period = 3;
+  for (std::uint32_t layer = 0; layer < 7; ++layer) {
+    several.first_layer = LayerIndex(layer);
+    UnitContext alone = several;
+    alone.rope = {.style = RopeStyle::kHalves, .dims = 32, .base = (layer + 1) % 3 == 0 ? 100000.0 : 100.0};
+    const auto frames = encode_nested(codec.encoder, original, several);
+    const auto expected = encode_nested(codec.encoder, original, alone);
+    const auto payload = [](const Bytestring& frame) { return std::span(frame).subspan(kFrameHeaderSize); };
+    EXPECT_TRUE(std::ranges::equal(payload(frames[0]), payload(expected[0]))) << layer;
+    ASSERT_TRUE(decode(codec.decoder, frames, several, decoded));
+    ASSERT_TRUE(decode(codec.decoder, expected, alone, wanted));
+    EXPECT_EQ(decoded.bytes(), wanted.bytes()) << layer;
+    EXPECT_EQ(decode(codec.decoder, frames, alone, decoded).error().code, ErrorCode::kBadField);
+  }
+}
+
 TEST(Nested, NewestTokensAreFiner) {
   Codec codec;
   const KvShape shape = shape_of(256, 2, 64, DType::kF32);

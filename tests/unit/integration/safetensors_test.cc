@@ -118,7 +118,7 @@ TEST(KvTensors, EveryDTypeAndRotationComesBackAlike) {
       const std::vector<std::byte> k = all_rows(planes, true);
       const std::vector<std::byte> v = all_rows(planes, false);
       KvTensors tensors{shape, {}, TokenIndex(512), k, v};
-      if (style != kernels::RopeStyle::kNone) tensors.rope = {style, 4, 100000.5};
+      if (style != kernels::RopeStyle::kNone) tensors.rope = {style, 4, 100000.5, {}, 1000.5, 6};
       const std::vector<std::byte> file = write_kv_tensors(tensors);
       const KvTensors back = read_kv_tensors(file).value();
       EXPECT_EQ(back.shape, shape);
@@ -150,6 +150,8 @@ TEST(KvTensors, WrongMetadataOrTensorsAreRefused) {
   for (const char* dims : {"0", "3", "6", "-2", "2.0"})
     EXPECT_EQ(with("rope.dims", dims), ErrorCode::kBadField) << dims;
   EXPECT_EQ(with("rope.style", "spiral"), ErrorCode::kBadField);
+  EXPECT_EQ(with("rope.local_period", "6"), ErrorCode::kBadField);
+  EXPECT_EQ(with("rope.local_base", "10000"), ErrorCode::kBadField);
   EXPECT_EQ(with("position.first", "18446744073709551616"), ErrorCode::kBadField);
   EXPECT_EQ(read_kv_tensors(file_of("{}", 0)).error().code, ErrorCode::kNotFound);
 }

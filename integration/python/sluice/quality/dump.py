@@ -4,23 +4,25 @@ k, v [layers, tokens, kv_heads, head_dim] as an engine caches them; gk, gv [rows
 -log p(y) summed over the following tokens, y drawn from the model; q, attn, wo on request. Metadata as `sluice codec` reads it.
 """
 
-import collections
-import json
-
 import numpy as np
 import torch
 
 from sluice.quality import safetensors_file
 from sluice.quality.model import Trace
+from sluice.quality.rope import Rope
 
 
 def rope_metadata(ropes):
-    """The rotation of most layers; models with several also get rope.by_layer, a JSON list of each layer's own base."""
-    told = collections.Counter(json.dumps(rope.metadata()) for rope in ropes)
-    metadata = json.loads(told.most_common(1)[0][0])
-    if len(told) > 1:
-        metadata["rope.by_layer"] = json.dumps([rope.base for rope in ropes])
-    return metadata
+    """The rotation of all layers. Errors: ValueError where layers differ otherwise than by a base of those that are not every n-th."""
+    own = next((rope for rope in reversed(ropes) if rope != ropes[0]), ropes[0])
+    metadata = own.metadata()
+    if own == ropes[0]:
+        return metadata
+    period, local = ropes.index(own) + 1, ropes[0]
+    as_told = [own if (layer + 1) % period == 0 else local for layer in range(len(ropes))]
+    if list(ropes) != as_told or local != Rope(own.style, local.base, own.dims):
+        raise ValueError("layers turn K in ways that the codec has no words for")
+    return metadata | {"rope.local_base": repr(float(local.base)), "rope.local_period": str(period)}
 
 
 def received_attention(decoder, tokens, trace):
