@@ -38,6 +38,15 @@ struct RansSearch {
   bool is_constant = false;  ///< one symbol, `first`, has all slots; there is nothing to search
 };
 
+/// A distribution as one look-up by slot and two by symbol, for coders with byte and word permutations of whole tables.
+struct RansLookup {
+  alignas(64) std::array<std::uint8_t, kRansSlots> symbol_of_slot{};
+  /// By symbol: frequency (0 stands for all slots) | start << 8.
+  alignas(64) std::array<std::uint16_t, kRansMaxSymbols> entry{};
+  alignas(64) std::array<std::uint16_t, kRansMaxSymbols> reciprocal{};  ///< floor(2^16 / frequency), at most 2^16 - 1
+  std::size_t symbols = 0;                                              ///< up to the last of frequency above 0
+};
+
 /// One static distribution, expanded for both directions.
 struct RansTable {
   struct EncodeEntry {
@@ -50,6 +59,7 @@ struct RansTable {
   std::array<std::uint32_t, kRansSlots> decode{};
   std::array<EncodeEntry, kRansMaxSymbols> encode{};
   alignas(16) RansSearch search;
+  RansLookup lookup;
 };
 
 /// Expands frequencies; false, and an untouched table, unless they are at most kRansMaxSymbols and sum to kRansSlots.

@@ -7,12 +7,13 @@ namespace sluice::kernels {
 namespace {
 
 struct Runnable {
-  std::array<KernelTable, 2> tables;
+  std::array<KernelTable, 3> tables;
   std::size_t count = 0;
 };
 
 Runnable find_runnable() {
   Runnable runnable;
+  if (const std::optional<KernelTable> table = avx512_kernels()) runnable.tables[runnable.count++] = *table;
   if (const std::optional<KernelTable> table = avx2_kernels()) runnable.tables[runnable.count++] = *table;
   runnable.tables[runnable.count++] = ref_kernels();
   return runnable;

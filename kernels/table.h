@@ -51,6 +51,10 @@ const KernelTable& ref_kernels();
 /// None where the build or the CPU has no AVX2.  Threads: pure.
 std::optional<KernelTable> avx2_kernels();
 
+/// None where the build or the CPU has no AVX-512 (F, BW, DQ, VL). Without VBMI and VBMI2 its coders are avx2's.
+/// Threads: pure.
+std::optional<KernelTable> avx512_kernels();
+
 /// Every table that this machine can run, best first, ref last.  Threads: any.
 std::span<const KernelTable> available_kernels();
 

@@ -47,6 +47,21 @@ void fill_search(std::span<const std::uint16_t> frequencies, RansSearch& search)
   search.depth = static_cast<std::uint8_t>(std::max(2U, std::bit_width(search.entries - 1U)));
 }
 
+void fill_lookup(std::span<const std::uint16_t> frequencies, RansLookup& lookup) {
+  std::uint32_t start = 0;
+  for (std::size_t symbol = 0; symbol < frequencies.size(); ++symbol) {
+    const std::uint32_t frequency = frequencies[symbol];
+    if (frequency == 0) continue;
+    for (std::uint32_t slot = start; slot < start + frequency; ++slot) {
+      lookup.symbol_of_slot[slot] = static_cast<std::uint8_t>(symbol);
+    }
+    lookup.entry[symbol] = static_cast<std::uint16_t>((frequency & 0xFFU) | start << 8U);
+    lookup.reciprocal[symbol] = static_cast<std::uint16_t>(std::min((1U << 16U) / frequency, 0xFFFFU));
+    lookup.symbols = symbol + 1;
+    start += frequency;
+  }
+}
+
 }  // namespace
 
 bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& table) {
@@ -68,6 +83,7 @@ bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& tabl
     start += frequency;
   }
   fill_search(frequencies, table.search);
+  fill_lookup(frequencies, table.lookup);
   return true;
 }
 

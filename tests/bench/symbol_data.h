@@ -14,7 +14,7 @@
 
 namespace sluice::bench {
 
-inline constexpr std::size_t kStreams = 4;
+inline constexpr std::size_t kStreams = 8;
 inline constexpr std::size_t kInCache = std::size_t{256} << 10U;
 inline constexpr std::size_t kOutOfCache = std::size_t{64} << 20U;
 inline constexpr std::array<std::uint16_t, 10> kFrequencies{116, 52, 52, 13, 13, 3, 3, 1, 1, 2};

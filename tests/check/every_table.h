@@ -17,7 +17,7 @@
 
 namespace sluice::kernels {
 
-inline constexpr std::array<std::string_view, 2> kTables{"ref", "avx2"};
+inline constexpr std::array<std::string_view, 3> kTables{"ref", "avx2", "avx512"};
 
 /// One implementation against ref.
 class EveryTable : public testing::TestWithParam<std::string_view> {

@@ -1,0 +1,16 @@
+// Declarations of the AVX-512 kernels. The rANS coders need VBMI and VBMI2, the others F, BW, DQ and VL; nothing here
+// runs before kernels/avx512/table.cc has asked the CPU. What is not listed is avx2's or ref's.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace sluice::kernels::avx512 {
+
+RansDecodeFn rans_decode;
+RansEncodeFn rans_encode;
+RansDecodeRunsFn rans_decode_runs;
+RansEncodeRunsFn rans_encode_runs;
+RansDecodeContextFn rans_decode_context;
+RansEncodeContextFn rans_encode_context;
+
+}  // namespace sluice::kernels::avx512

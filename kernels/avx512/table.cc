@@ -1,0 +1,33 @@
+// The AVX-512 table: what avx2 has, with everything that is worth it replaced. __builtin_cpu_supports also asks whether
+// the operating system saves the wide registers.
+#include "kernels/table.h"
+
+#include "kernels/avx512/kernels.h"
+
+namespace sluice::kernels {
+namespace {
+
+bool has_foundation() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+bool has_byte_permutations() { return __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2"); }
+
+}  // namespace
+
+std::optional<KernelTable> avx512_kernels() {
+  std::optional<KernelTable> table = avx2_kernels();
+  if (!table || !has_foundation()) return std::nullopt;
+  table->name = "avx512";
+  if (!has_byte_permutations()) return table;
+  table->rans_encode = avx512::rans_encode;
+  table->rans_decode = avx512::rans_decode;
+  table->rans_encode_context = avx512::rans_encode_context;
+  table->rans_decode_context = avx512::rans_decode_context;
+  table->rans_encode_runs = avx512::rans_encode_runs;
+  table->rans_decode_runs = avx512::rans_decode_runs;
+  return table;
+}
+
+}  // namespace sluice::kernels
