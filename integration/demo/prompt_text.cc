@@ -49,8 +49,8 @@ std::string_view built_in_text() { return kText; }
 
 ScenePrompts prompts_from(std::string_view text, bool quick) {
   const std::size_t size = text.size();
-  const std::string_view long_part = quick ? first_part(text, size / 2) : text;
-  const std::string_view short_part = first_part(text, quick ? size / 4 : size / 2);
+  const std::string_view long_part = first_part(text, quick ? size / 2 : size * 3 / 4);
+  const std::string_view short_part = first_part(text, size / 4);
   return {.hand_over = std::string(short_part) + std::string(kQuestion),
           .reuse = std::string(long_part) + std::string(kQuestion)};
 }

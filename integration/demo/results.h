@@ -43,7 +43,8 @@ struct LinkResult {
 /// One scene on all links.
 struct SceneResult {
   Scene scene = Scene::kReuse;
-  Bytes raw;  ///< size of the prompt's KV as fp16
+  Bytes raw;       ///< size of the prompt's KV as fp16
+  Cell recompute;  ///< no hand-off: no link is in it, so it is measured once and stands beside every link's cells
   std::vector<LinkResult> links;
 };
 

@@ -21,6 +21,25 @@ std::size_t equal_prefix(const std::vector<std::int64_t>& left, const std::vecto
   return static_cast<std::size_t>(ends.first - left.begin());
 }
 
+/// How many greedy tokens are compared.
+std::uint32_t greedy_tokens(const DemoOptions& options) {
+  return options.quick && options.scored ? kQuickTokens : kGreedyTokens;
+}
+
+Cell ask_for(Backend& backend, Scheme scheme, const ArmRequest& request) {
+  Cell cell{.scheme = scheme};
+  Result<ArmResult> answer = backend.ask(request);
+  if (!answer) {
+    cell.error = error_name(answer.error().code);
+  } else if (answer->outcome == "failed") {
+    cell.error = answer->error.empty() ? "failed" : answer->error;
+  } else {
+    cell.ttfts.push_back(answer->ttft);
+    cell.result = std::move(*answer);
+  }
+  return cell;
+}
+
 /// One scene on one link.
 class LinkRun {
  public:
@@ -30,16 +49,14 @@ class LinkRun {
   LinkResult run(const SceneResult& scene, const LinkSpec& link) {
     scene_ = scene.scene;
     result_.link = link;
-    Cell reference = measure(Scheme::kRecompute, greedy_tokens());
     result_.deadline = options_.deadline;
     if (options_.deadline.count() == 0) {
       result_.deadline =
-          stated_deadline({.scene = scene_, .rate = link.rate, .raw = scene.raw, .recompute = reference.ttft()});
+          stated_deadline({.scene = scene_, .rate = link.rate, .raw = scene.raw, .recompute = scene.recompute.ttft()});
     }
-    result_.cells.push_back(std::move(reference));
-    tell(result_.cells.front());
+    result_.cells.push_back(scene.recompute);
     for (const Scheme scheme : schemes()) {
-      result_.cells.push_back(measure(scheme, greedy_tokens()));
+      result_.cells.push_back(ask_for(backend_, scheme, request(scheme, greedy_tokens(options_))));
       compare(result_.cells.back());
       tell(result_.cells.back());
     }
@@ -49,7 +66,6 @@ class LinkRun {
   }
 
  private:
-  std::uint32_t greedy_tokens() const { return options_.quick && options_.scored ? kQuickTokens : kGreedyTokens; }
   bool is_noisy() const {
     return !options_.quick && result_.link.rate >= (scene_ == Scene::kHandOver ? kNoisyHandOver : kNoisyReuse);
   }
@@ -66,29 +82,15 @@ class LinkRun {
                        .deadline = result_.deadline,
                        .hard_deadline = scheme == Scheme::kSluice,
                        .generate = tokens};
+    if (tokens == 1 || !options_.scored) return request;
+    // Raw goes first. Where its logits are those of no hand-off bit by bit, they are this daemon's reference of them.
     const std::string reference(scene_key(scene_));
-    if (scheme == Scheme::kRecompute) {
-      request.mode = "recompute";
-      request.deadline = kWarmUpDeadline;
-      if (options_.scored) request.keep_reference = reference;
-    } else if (tokens > 1 && options_.scored) {
+    if (scheme == Scheme::kRaw) {
+      request.keep_reference = reference;
+    } else if (const Cell* raw = result_.cell(Scheme::kRaw); raw != nullptr && raw->equal_logits) {
       request.score_against = reference;
     }
     return request;
-  }
-
-  Cell measure(Scheme scheme, std::uint32_t tokens) {
-    Cell cell{.scheme = scheme};
-    Result<ArmResult> answer = backend_.ask(request(scheme, tokens));
-    if (!answer) {
-      cell.error = error_name(answer.error().code);
-    } else if (answer->outcome == "failed") {
-      cell.error = answer->error.empty() ? "failed" : answer->error;
-    } else {
-      cell.ttfts.push_back(answer->ttft);
-      cell.result = std::move(*answer);
-    }
-    return cell;
   }
 
   void compare(Cell& cell) const {
@@ -97,6 +99,7 @@ class LinkRun {
     cell.compared_tokens = reference.result.tokens.size();
     cell.equal_tokens = equal_prefix(cell.result.tokens, reference.result.tokens);
     cell.equal_logits = !cell.result.logits_hash.empty() && cell.result.logits_hash == reference.result.logits_hash;
+    if (options_.scored && cell.equal_logits) cell.result.divergence = Divergence{.top1 = 1};
   }
 
   /// Raw and Sluice in turn, so that a slow moment of the machine meets both.
@@ -104,7 +107,7 @@ class LinkRun {
     for (std::size_t run = 1; run < kNoisyRepeats; ++run) {
       for (Cell& cell : result_.cells) {
         if (!cell.measured() || (cell.scheme != Scheme::kRaw && cell.scheme != Scheme::kSluice)) continue;
-        const Cell again = measure(cell.scheme, 1);
+        const Cell again = ask_for(backend_, cell.scheme, request(cell.scheme, 1));
         if (again.measured()) cell.ttfts.push_back(again.ttfts.front());
       }
     }
@@ -128,12 +131,10 @@ class LinkRun {
       return;
     }
     const std::string late = result_.on_time(cell) ? "on time" : "late";
-    progress_(fmt::format("{} {:8.0f} ms  {} (deadline {:.0f} ms)  {:.2f} MB on the wire{}", place,
-                          in_milliseconds(cell.ttft()), late, in_milliseconds(result_.deadline),
-                          static_cast<double>(cell.result.wire.count()) / 1e6,
-                          cell.result.outcome == "recomputed" && cell.scheme != Scheme::kRecompute
-                              ? ", fell back to recompute: " + cell.result.reason
-                              : ""));
+    progress_(fmt::format(
+        "{} {:8.0f} ms  {} (deadline {:.0f} ms)  {:.2f} MB on the wire{}", place, in_milliseconds(cell.ttft()), late,
+        in_milliseconds(result_.deadline), static_cast<double>(cell.result.wire.count()) / 1e6,
+        cell.result.outcome == "recomputed" ? ", fell back to recompute: " + cell.result.reason : ""));
   }
 
   const DemoOptions& options_;
@@ -153,7 +154,13 @@ Result<SceneResult> warm_up(Scene scene, const std::string& text, Backend& backe
   SLUICE_ASSIGN(ArmResult answer,
                 backend.ask({.text = text, .mode = "handover", .policy = "raw", .deadline = kWarmUpDeadline}));
   if (answer.outcome != "delivered") return Error{ErrorCode::kEngineFailed, 0, "warm-up hand-over"};
-  return SceneResult{.scene = scene, .raw = answer.raw, .links = {}};
+  return SceneResult{.scene = scene, .raw = answer.raw, .recompute = {}, .links = {}};
+}
+
+/// No hand-off: the decode node prefills by itself.
+Cell measure_recompute(const DemoOptions& options, const std::string& text, Backend& backend) {
+  return ask_for(backend, Scheme::kRecompute,
+                 {.text = text, .mode = "recompute", .deadline = kWarmUpDeadline, .generate = greedy_tokens(options)});
 }
 
 }  // namespace
@@ -173,6 +180,12 @@ Result<DemoResults> run_scenes(const DemoOptions& options, const ScenePrompts& p
     SLUICE_ASSIGN(SceneResult warm, warm_up(scene, text_of(prompts, scene), backend));
     progress(fmt::format("{}: the prompt's KV is {:.1f} MB as fp16", scene_name(scene),
                          static_cast<double>(warm.raw.count()) / 1e6));
+    warm.recompute = measure_recompute(options, text_of(prompts, scene), backend);
+    progress(
+        warm.recompute.measured()
+            ? fmt::format("{}: recompute on the decode node takes {:.0f} ms; measured once, since no link is in it",
+                          scene_name(scene), in_milliseconds(warm.recompute.ttft()))
+            : fmt::format("{}: recompute failed: {}", scene_name(scene), warm.recompute.error));
     results.scenes.push_back(std::move(warm));
   }
   for (const LinkSpec& link : options.links) {

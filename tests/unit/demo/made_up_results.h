@@ -25,7 +25,7 @@ class MadeUpBackend final : public Backend {
     result.outcome = request.mode == "recompute" ? "recomputed" : "delivered";
     result.raw = Bytes(10'000'000);
     result.tokens = {1, 2, 3, request.policy == "cachegen" ? 9 : 4};
-    result.logits_hash = request.policy == "raw" || request.mode == "recompute" ? "00ff" : "ff00";
+    result.logits_hash = request.mode == "recompute" ? "00ff" : request.policy == "raw" ? raw_logits : "ff00";
     result.split.prefill = std::chrono::milliseconds(5);
     result.ttft = std::chrono::seconds(2);
     if (request.mode == "recompute") return result;
@@ -49,6 +49,7 @@ class MadeUpBackend final : public Backend {
   std::vector<BitsPerSecond> rates;
   std::vector<ArmRequest> asked;
   std::string broken_policy = "none";
+  std::string raw_logits = "00ff";  ///< hash of raw's; by default that of no hand-off
 
  private:
   BitsPerSecond rate_;

@@ -21,7 +21,45 @@ TEST(Runner, StartsAFreshDecodeDaemonOnEachLinkAndWarmsUpUnshaped) {
   ASSERT_EQ(backend.rates.size(), 5U);
   EXPECT_TRUE(backend.rates.front().is_zero());
   EXPECT_EQ(backend.asked[0].text, "short");
-  EXPECT_EQ(backend.asked[1].text, "long");
+  EXPECT_EQ(backend.asked[2].text, "long");
+}
+
+TEST(Runner, MeasuresRecomputeOnceForEachSceneAndShowsItOnEveryLink) {
+  MadeUpBackend backend;
+  const Result<DemoResults> results = made_up_run(backend);
+  ASSERT_TRUE(results);
+  EXPECT_EQ(count_of(backend, "recompute", ""), 2U);
+  for (const SceneResult& scene : results->scenes) {
+    for (const LinkResult& link : scene.links) {
+      ASSERT_NE(link.cell(Scheme::kRecompute), nullptr);
+      EXPECT_EQ(link.cell(Scheme::kRecompute)->ttft(), std::chrono::seconds(2));
+    }
+  }
+}
+
+TEST(Runner, ScoresAgainstRawWhoseLogitsAreThoseOfNoHandOff) {
+  MadeUpBackend backend;
+  const Result<DemoResults> results = made_up_run(backend);
+  ASSERT_TRUE(results);
+  for (const SceneResult& scene : results->scenes) {
+    for (const LinkResult& link : scene.links) {
+      ASSERT_TRUE(link.cell(Scheme::kRaw)->result.divergence);
+      EXPECT_EQ(link.cell(Scheme::kRaw)->result.divergence->mean, 0.0);
+      EXPECT_TRUE(link.cell(Scheme::kInt8)->result.divergence);
+    }
+  }
+}
+
+TEST(Runner, ScoresNothingWhereRawIsNotNoHandOff) {
+  MadeUpBackend backend;
+  backend.raw_logits = "beef";
+  const Result<DemoResults> results = made_up_run(backend);
+  ASSERT_TRUE(results);
+  for (const SceneResult& scene : results->scenes) {
+    for (const LinkResult& link : scene.links) {
+      for (const Cell& cell : link.cells) EXPECT_FALSE(cell.result.divergence) << scheme_name(cell.scheme);
+    }
+  }
 }
 
 TEST(Runner, AsksEveryArmOfALinkTheSameTextWithTheSameDeadline) {
