@@ -6,6 +6,7 @@
 #include "codec/byte_order.h"
 #include "codec/frame.h"
 #include "codec/rope_check.h"
+#include "codec/sealed_digest.h"
 
 namespace sluice::codec {
 namespace {
@@ -83,13 +84,11 @@ void write_fields(const ContainerHeader& header, std::span<std::byte> file) {
   store(file, kFileSizeAt, static_cast<std::uint64_t>(file.size()));
 }
 
-// Over header (this field as zero) and directory.
+// Over header and directory.
 std::uint64_t directory_digest(const kernels::KernelTable& kernels, std::span<const std::byte> file,
                                std::uint64_t frames) {
-  std::array<std::byte, kContainerHeaderSize> header;
-  std::copy(file.begin(), file.begin() + kContainerHeaderSize, header.begin());
-  store(std::span<std::byte>(header), kDigestAt, std::uint64_t{0});
-  return kernels.digest(file.subspan(kContainerHeaderSize, frames * kContainerEntrySize), kernels.digest(header, 0));
+  const std::size_t covered = kContainerHeaderSize + frames * kContainerEntrySize;
+  return sealed_digest<kContainerHeaderSize>(kernels, file, covered, kDigestAt);
 }
 
 }  // namespace

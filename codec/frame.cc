@@ -19,13 +19,9 @@ constexpr std::size_t kPayloadAt = 72, kDigestAt = 80, kRopeDetailAt = 88;
 constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 40U;
 
 bool is_part(std::uint8_t number) {
-  constexpr std::array kKnown{Part::kBase, Part::kRefinement1, Part::kRefinement2,
-                              Part::kRaw,  Part::kLossless,    Part::kInt8};
-  return std::any_of(kKnown.begin(), kKnown.end(),
-                     [&](Part part) { return static_cast<std::uint8_t>(part) == number; });
+  const Part part{number};
+  return is_stage(part) || part == Part::kRaw || part == Part::kLossless || part == Part::kInt8;
 }
-
-bool is_nested(Part part) { return part == Part::kBase || part == Part::kRefinement1 || part == Part::kRefinement2; }
 
 bool in_range(std::uint64_t value, std::uint64_t largest) { return value >= 1 && value <= largest; }
 
@@ -38,10 +34,10 @@ bool is_valid(const FrameHeader& header) {
   if (header.rope.style == kernels::RopeStyle::kNone && header.rope_detail != ContentHash()) return false;
   if (header.first_position.value() > kMaxPosition) return false;
   const std::uint64_t special = header.raw_tokens.count() + header.fine_tokens.count();
-  if (special > shape.tokens.count() || (!is_nested(header.part) && special != 0)) return false;
-  if (header.has_profile() && (!is_nested(header.part) || !header.fine_tokens.is_zero())) return false;
+  if (special > shape.tokens.count() || (!is_stage(header.part) && special != 0)) return false;
+  if (header.has_profile() && (!is_stage(header.part) || !header.fine_tokens.is_zero())) return false;
   if (!header.has_profile() && (header.level != 0 || header.first_layer != LayerIndex())) return false;
-  const bool refines = header.part == Part::kRefinement1 || header.part == Part::kRefinement2;
+  const bool refines = is_stage(header.part) && header.part != Part::kBase;
   return refines || header.parent == ContentHash();
 }
 

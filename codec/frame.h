@@ -4,6 +4,8 @@
 // whose digest does not match is refused before its payload is looked at.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,8 +21,11 @@ namespace sluice::codec {
 inline constexpr std::uint32_t kFrameMagic = 0x464B4C53;  ///< "SLKF" in little-endian bytes
 inline constexpr std::uint16_t kFrameVersion = 1;
 inline constexpr std::size_t kFrameHeaderSize = 96;
-/// Stages of the nested bitstream: base, refinement 1, refinement 2.
-inline constexpr std::size_t kNestedStages = 3;
+/// Stages of the nested bitstream, in the order in which they are decoded.
+inline constexpr std::array kStageParts = {Part::kBase, Part::kRefinement1, Part::kRefinement2};
+inline constexpr std::size_t kNestedStages = kStageParts.size();
+/// Whether the part is one of them.  Threads: pure.
+constexpr bool is_stage(Part part) { return std::ranges::find(kStageParts, part) != kStageParts.end(); }
 /// Bounds of what a header may claim; far above any model, small enough that no product of them wraps 64 bits.
 inline constexpr std::uint64_t kMaxLayers = 4096;
 inline constexpr std::uint64_t kMaxTokens = 4096;

@@ -10,8 +10,7 @@ Result<std::vector<SectionSize>> frame_sections(const FrameView& frame) {
   const auto add = [&sections](std::string_view name, std::size_t size) {
     if (size != 0) sections.push_back({name, Bytes(size)});
   };
-  const Part part = frame.header.part;
-  if (part != Part::kBase && part != Part::kRefinement1 && part != Part::kRefinement2) {
+  if (!is_stage(frame.header.part)) {
     add("payload", frame.payload.size());
     return sections;
   }

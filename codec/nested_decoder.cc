@@ -11,14 +11,12 @@
 namespace sluice::codec {
 namespace {
 
-constexpr std::array<Part, kNestedStages> kParts{Part::kBase, Part::kRefinement1, Part::kRefinement2};
-
 // Frames of one unit: parts in order, each naming the one before, with the same split of tokens.
 Result<void> check_chain(std::span<const FrameView> stages) {
   if (stages.empty() || stages.size() > kNestedStages) return Error{ErrorCode::kBadField, 0, "number of stages"};
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const FrameHeader& header = stages[i].header;
-    if (header.part != kParts[i]) return Error{ErrorCode::kBadField, 0, "order of stages"};
+    if (header.part != kStageParts[i]) return Error{ErrorCode::kBadField, 0, "order of stages"};
     if (i == 0) continue;
     const FrameHeader& coarser = stages[i - 1].header;
     const bool same_split = header.raw_tokens == coarser.raw_tokens && header.fine_tokens == coarser.fine_tokens;

@@ -9,7 +9,6 @@
 namespace sluice::codec {
 namespace {
 
-constexpr std::array<Part, kNestedStages> kParts{Part::kBase, Part::kRefinement1, Part::kRefinement2};
 // Below this many tokens a mean and a class per channel cost more than they save: such a unit is all raw rows.
 constexpr std::uint64_t kFewestFittedTokens = 2;
 // Stands for any profile where only the layout of its frames matters.
@@ -71,9 +70,9 @@ NestedEncoder::Stages NestedEncoder::plan(const kernels::UnitView& unit, const U
   std::size_t at = 0;
   for (std::size_t i = 0; i < stages_; ++i) {
     stages[i].header = header;
-    stages[i].header.part = kParts[i];
+    stages[i].header.part = kStageParts[i];
     stages[i].layout = nested_layout(stages[i].header);
-    const std::size_t room = max_size(unit.shape, kParts[i]).count();
+    const std::size_t room = max_size(unit.shape, kStageParts[i]).count();
     stages[i].frame = out.subspan(at, room);
     stages[i].end = stages[i].layout.words_at;
     // Padding is part of the digest: it must be zero.
@@ -200,7 +199,7 @@ EncodedUnit NestedEncoder::seal(Stages& stages, std::span<std::byte> out) const 
     std::memmove(out.data() + at, stages[i].frame.data(), size);
     stages[i].header.parent = parent;
     parent = seal_frame(*kernels_, stages[i].header, out.subspan(at, size));
-    result.all[i] = {.part = kParts[i], .offset = Bytes(at), .size = Bytes(size)};
+    result.all[i] = {.part = kStageParts[i], .offset = Bytes(at), .size = Bytes(size)};
     at += size;
   }
   result.stages = stages_;

@@ -8,6 +8,7 @@
 #include "codec/coefficient_class.h"
 #include "codec/frame.h"
 #include "codec/rope_check.h"
+#include "codec/sealed_digest.h"
 
 namespace sluice::codec {
 namespace {
@@ -253,10 +254,7 @@ std::size_t bytes_of(const std::vector<T>& section) {
 }
 
 std::uint64_t file_digest(const kernels::KernelTable& kernels, std::span<const std::byte> file) {
-  std::array<std::byte, kProfileHeaderSize> header;
-  std::copy_n(file.begin(), kProfileHeaderSize, header.begin());
-  store(std::span<std::byte>(header), kDigestAt, std::uint64_t{0});
-  return kernels.digest(file.subspan(kProfileHeaderSize), kernels.digest(header, 0));
+  return sealed_digest<kProfileHeaderSize>(kernels, file, file.size(), kDigestAt);
 }
 
 // Header and levels, and whether the file has just the length that they imply.

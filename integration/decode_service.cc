@@ -30,21 +30,6 @@ Error error_of(scheduler::Reason reason, Error refused) {
   }
 }
 
-/// The part that the best rows are made of: an exact one, else the last stage before a gap, else 8 bit.
-Part decoded_part(const std::vector<std::shared_ptr<const StoredPart>>& parts) {
-  const auto has = [&](Part wanted) {
-    return std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return part->part == wanted; });
-  };
-  for (const Part whole : {Part::kRaw, Part::kLossless}) {
-    if (has(whole)) return whole;
-  }
-  Part best = Part::kInt8;
-  for (std::size_t stage = 0; stage < scheduler::kStageParts && has(scheduler::kAllParts[stage]); ++stage) {
-    best = scheduler::kAllParts[stage];
-  }
-  return best;
-}
-
 }  // namespace
 
 /// What has come of one unit. Guarded by Fetch::mutex: the loop adds parts, the codec thread reads them.
@@ -288,13 +273,14 @@ void DecodeService::queue_decode(const std::shared_ptr<Fetch>& fetch, std::size_
     const UnitKey unit = fetch->geometry->unit_at(fetch->request, place);
     const Instant start = context_.clock.now();
     Result<void> outcome;
-    if (is_decodable(parts)) outcome = context_.coder.decode(parts, *fetch->geometry, unit, *fetch->planes);
+    const std::optional<Part> made_of = decoded_part(parts);
+    if (made_of) outcome = context_.coder.decode(parts, *fetch->geometry, unit, *fetch->planes);
     const Duration spent = context_.clock.now() - start;
-    context_.post([this, fetch, place, outcome, spent, count = parts.size(), part = decoded_part(held)] {
+    context_.post([this, fetch, place, outcome, spent, count = parts.size(), made_of] {
       fetch->outcome.times.decode_busy += spent;
       --decodes_;
       const Bytes rows = fetch->geometry->shape_of(fetch->geometry->unit_at(fetch->request, place)).raw_bytes();
-      tell(*fetch->brain, scheduler::DecodeSample{part, rows, spent, decodes_});
+      if (made_of) tell(*fetch->brain, scheduler::DecodeSample{*made_of, rows, spent, decodes_});
       {
         const std::lock_guard lock(fetch->mutex);
         fetch->units[place].decoded = count;

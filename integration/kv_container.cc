@@ -11,7 +11,6 @@
 namespace sluice::integration {
 namespace {
 
-constexpr std::array kNested = {Part::kBase, Part::kRefinement1, Part::kRefinement2};
 constexpr std::array kAlone = {Part::kRaw, Part::kLossless, Part::kInt8};
 /// Levels from the best to the worst.
 constexpr std::array kBestFirst = {Part::kRaw,         Part::kLossless, Part::kRefinement2,
@@ -74,7 +73,7 @@ Result<Bytes> encode_alone(codec::Encoder& encoder, Part part, const kernels::Un
 Result<void> add_unit(codec::Encoder& encoder, const kernels::UnitView& view, const codec::UnitContext& context,
                       std::vector<std::byte>& scratch, codec::FrameKey key, Part level,
                       codec::ContainerWriter& writer) {
-  const bool is_nested = std::ranges::find(kNested, level) != kNested.end();
+  const bool is_nested = codec::is_stage(level);
   const Bytes most =
       is_nested ? codec::Encoder::max_nested_size(view.shape) : codec::Encoder::max_encoded_size(view.shape, level);
   if (scratch.size() < most.count()) scratch.resize(static_cast<std::size_t>(most.count()));
@@ -99,8 +98,9 @@ Result<void> add_unit(codec::Encoder& encoder, const kernels::UnitView& view, co
 }  // namespace
 
 std::span<const Part> parts_of_level(Part level) {
-  const auto nested = std::ranges::find(kNested, level);
-  if (nested != kNested.end()) return std::span(kNested).first(static_cast<std::size_t>(nested - kNested.begin()) + 1);
+  const std::span<const Part> stages = codec::kStageParts;
+  const auto last = std::ranges::find(stages, level);
+  if (last != stages.end()) return stages.first(static_cast<std::size_t>(last - stages.begin()) + 1);
   const auto alone = std::ranges::find(kAlone, level);
   SLUICE_ASSERT(alone != kAlone.end());
   return std::span(alone, 1);
@@ -156,7 +156,7 @@ Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const c
   SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(kernels, how.profile));
   const TokenIndex start = first.header.first_position;
   for (const UnitPlace& unit : units) {
-    std::array<std::span<const std::byte>, kNested.size()> frames;
+    std::array<std::span<const std::byte>, codec::kNestedStages> frames;
     for (std::size_t i = 0; i < parts.size(); ++i) frames[i] = *file.find({unit.chunk, unit.group, parts[i]});
     const MutableKvSlice slice = planes.mutable_slice(unit.tokens, unit.layers);
     const codec::UnitContext context{header.rope, TokenIndex(start.value() + unit.tokens.first.value()),

@@ -1,15 +1,16 @@
 #include "integration/unit_coder.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
-#include "integration/mapped_file.h"
+#include "codec/frame.h"
+#include "integration/profile_file.h"
 #include "kernels/table.h"
 
 namespace sluice::integration {
 namespace {
 
-constexpr std::array kStages = {Part::kBase, Part::kRefinement1, Part::kRefinement2, Part::kRefinement3};
 constexpr std::array kWhole = {Part::kRaw, Part::kLossless};
 
 codec::UnitContext context_of(const Geometry& geometry, UnitKey unit) {
@@ -23,20 +24,21 @@ const StoredPart* find_part(std::span<const StoredPart* const> parts, Part wante
   return nullptr;
 }
 
-/// The frames that give the best rows: exact ones, else the longest prefix of stages, else 8 bit.
-std::vector<std::span<const std::byte>> best_frames(std::span<const StoredPart* const> parts) {
-  std::vector<std::span<const std::byte>> frames;
+/// The parts that give the best rows: an exact one, else the longest prefix of stages, else 8 bit; empty where no rows
+/// can be made.
+std::vector<const StoredPart*> best_parts(std::span<const StoredPart* const> parts) {
   for (const Part whole : kWhole) {
-    if (const StoredPart* part = find_part(parts, whole)) return {part->bytes};
+    if (const StoredPart* part = find_part(parts, whole)) return {part};
   }
-  for (const Part stage : kStages) {
+  std::vector<const StoredPart*> stages;
+  for (const Part stage : codec::kStageParts) {
     const StoredPart* part = find_part(parts, stage);
     if (part == nullptr) break;
-    frames.emplace_back(part->bytes);
+    stages.push_back(part);
   }
   const StoredPart* int8 = find_part(parts, Part::kInt8);
-  if (frames.size() < 2 && int8 != nullptr) return {int8->bytes};
-  return frames;
+  if (stages.size() < 2 && int8 != nullptr) return {int8};
+  return stages;
 }
 
 }  // namespace
@@ -61,7 +63,11 @@ std::string_view part_name(Part part) {
   return "other";
 }
 
-bool is_decodable(std::span<const StoredPart* const> parts) { return !best_frames(parts).empty(); }
+std::optional<Part> decoded_part(std::span<const StoredPart* const> parts) {
+  const std::vector<const StoredPart*> best = best_parts(parts);
+  if (best.empty()) return std::nullopt;
+  return best.back()->part;
+}
 
 UnitCoder::UnitCoder(std::shared_ptr<const codec::Profile> profile, codec::Encoder encoder, codec::Decoder decoder)
     : profile_(std::move(profile)), encoder_(std::move(encoder)), decoder_(std::move(decoder)) {}
@@ -70,10 +76,9 @@ Result<UnitCoder> UnitCoder::open(const CoderOptions& options) {
   const kernels::KernelTable& table = kernels::available_kernels().front();
   std::shared_ptr<const codec::Profile> profile;
   codec::EncoderOptions coding;
-  if (!options.profile.empty()) {
-    SLUICE_ASSIGN(const MappedFile file, MappedFile::open(options.profile));
-    SLUICE_ASSIGN(codec::Profile parsed, codec::Profile::parse(table, file.bytes()));
-    profile = std::make_shared<const codec::Profile>(std::move(parsed));
+  SLUICE_ASSIGN(std::optional<codec::Profile> found, read_profile(table, options.profile));
+  if (found) {
+    profile = std::make_shared<const codec::Profile>(*std::move(found));
     coding.profile = profile.get();
     SLUICE_ASSIGN(coding.level, profile->find_level(options.level));
   }
@@ -128,7 +133,8 @@ Result<StoredUnit> UnitCoder::encode(const KvPlanes& planes, const Geometry& geo
 
 Result<void> UnitCoder::decode(std::span<const StoredPart* const> parts, const Geometry& geometry, UnitKey unit,
                                KvPlanes& planes) {
-  const std::vector<std::span<const std::byte>> frames = best_frames(parts);
+  std::vector<std::span<const std::byte>> frames;
+  for (const StoredPart* part : best_parts(parts)) frames.emplace_back(part->bytes);
   if (frames.empty()) return Error{ErrorCode::kNotFound, 0, "no decodable part"};
   const MutableKvSlice slice = planes.mutable_slice(geometry.tokens_of(unit), geometry.layers_of(unit));
   return decoder_.decode(frames, geometry.shape_of(unit), context_of(geometry, unit), slice.view());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,7 +62,7 @@ class UnitCoder {
 /// The stable name of a part in reports, decisions and metrics, for instance "refinement1".  Threads: pure.
 std::string_view part_name(Part part);
 
-/// Whether `parts` hold something decodable.  Threads: pure.
-bool is_decodable(std::span<const StoredPart* const> parts);
+/// The last part of those that the best rows are made of; nothing where `parts` give no rows.  Threads: pure.
+std::optional<Part> decoded_part(std::span<const StoredPart* const> parts);
 
 }  // namespace sluice::integration

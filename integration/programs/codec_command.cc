@@ -6,9 +6,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "codec/frame.h"
 #include "integration/file_output.h"
 #include "integration/kv_container.h"
 #include "integration/mapped_file.h"
+#include "integration/profile_file.h"
 #include "integration/programs/codec_files.h"
 #include "integration/programs/command_line.h"
 #include "integration/safetensors.h"
@@ -43,10 +45,7 @@ Part level_named(std::string_view name) {
 }
 
 /// The last of so many stages.  Precondition: 1..3.
-Part last_stage(std::uint64_t stages) {
-  constexpr std::array kStages = {Part::kBase, Part::kRefinement1, Part::kRefinement2};
-  return kStages.at(stages - 1);
-}
+Part last_stage(std::uint64_t stages) { return codec::kStageParts.at(stages - 1); }
 
 /// What a file is told to be: the level of a profile, or that of its last part.
 std::string name_of(Part level, const codec::Profile* profile, std::size_t profile_level) {
@@ -105,7 +104,7 @@ Result<void> choose_coding(const CodecArguments& arguments, const codec::Profile
 
 Result<void> encode(const CodecArguments& arguments, bool json) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
-  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, read_profile(kernels, arguments.profile));
+  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, integration::read_profile(kernels, arguments.profile));
   SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
   SLUICE_ASSIGN(const integration::KvTensors tensors, integration::read_kv_tensors(in.bytes()));
   SLUICE_ASSIGN(const integration::KvPlanes planes, integration::planes_of(tensors));
@@ -122,7 +121,7 @@ Result<void> encode(const CodecArguments& arguments, bool json) {
 
 Result<void> decode(const CodecArguments& arguments, bool json) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
-  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, read_profile(kernels, arguments.profile));
+  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, integration::read_profile(kernels, arguments.profile));
   SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
   SLUICE_ASSIGN(const codec::ContainerView view, codec::ContainerView::open(kernels, in.bytes()));
   SLUICE_ASSIGN(Part level, integration::level_of(view));

@@ -1,4 +1,4 @@
-// What the verbs of `sluice codec` share: their arguments, and profiles by file name.
+// What the verbs of `sluice codec` share.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +23,6 @@ struct CodecArguments {
   std::uint64_t group_layers = 0;  ///< 0: 6, or what the profile needs
   std::uint64_t most_gibibytes = 16;
 };
-
-/// The profile of that file; nothing for an empty name.
-/// Errors:  those of MappedFile::open and Profile::parse.
-Result<std::optional<codec::Profile>> read_profile(const kernels::KernelTable& kernels, const std::string& path);
 
 /// Bits per K or V value that so many bytes are.  Threads: pure.
 double bits_per_value(std::uint64_t bytes, const kernels::KvShape& shape);

@@ -9,6 +9,7 @@
 #include "codec/inspection.h"
 #include "integration/kv_container.h"
 #include "integration/mapped_file.h"
+#include "integration/profile_file.h"
 #include "integration/programs/codec_files.h"
 #include "integration/unit_coder.h"
 
@@ -160,13 +161,6 @@ Result<void> inspect_profile(const kernels::KernelTable& kernels, std::span<cons
 
 }  // namespace
 
-Result<std::optional<codec::Profile>> read_profile(const kernels::KernelTable& kernels, const std::string& path) {
-  if (path.empty()) return std::optional<codec::Profile>();
-  SLUICE_ASSIGN(const MappedFile file, MappedFile::open(path));
-  SLUICE_ASSIGN(codec::Profile profile, codec::Profile::parse(kernels, file.bytes()));
-  return std::optional<codec::Profile>(std::move(profile));
-}
-
 double bits_per_value(std::uint64_t bytes, const kernels::KvShape& shape) {
   const auto values = static_cast<double>(shape.raw_bytes().count()) / static_cast<double>(dtype_size(shape.dtype));
   return static_cast<double>(bytes) * 8.0 / values;
@@ -174,7 +168,7 @@ double bits_per_value(std::uint64_t bytes, const kernels::KvShape& shape) {
 
 Result<void> inspect_file(const CodecArguments& arguments, bool is_json) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
-  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, read_profile(kernels, arguments.profile));
+  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, integration::read_profile(kernels, arguments.profile));
   SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
   std::uint32_t magic = 0;
   if (in.bytes().size() >= sizeof(magic)) std::memcpy(&magic, in.bytes().data(), sizeof(magic));
