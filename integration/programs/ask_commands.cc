@@ -16,16 +16,10 @@ struct AskArguments {
 };
 
 ExitCode ask(const AskArguments& arguments, const std::string& method, const std::string& target, bool json) {
-  const Result<integration::Address> address = integration::parse_address(arguments.node);
-  if (!address || address->port == 0) {
-    return fail(ExitCode::kUsage,
-                "--node is '" + arguments.node + "'; write it as host:port, for instance 127.0.0.1:7412");
-  }
-  const Result<Duration> deadline = parse_duration(arguments.deadline);
-  if (!deadline)
-    return fail(ExitCode::kUsage, "--deadline is '" + arguments.deadline + "'; write it as 500ms, 2s or 1m");
+  const std::optional<NodeCall> call = read_node_call("--node", arguments.node, arguments.deadline);
+  if (!call) return ExitCode::kUsage;
   const Result<integration::HttpResponse> response =
-      integration::call_http({*address, {method, target, arguments.body}, *deadline});
+      integration::call_http({call->address, {method, target, arguments.body}, call->deadline});
   if (!response) return fail("node " + arguments.node, response.error());
   const nlohmann::json answer = nlohmann::json::parse(response->body, nullptr, false);
   if (response->status != 200) {

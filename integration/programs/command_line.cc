@@ -72,6 +72,21 @@ Result<Duration> parse_duration(std::string_view text) {
   return Duration(static_cast<std::int64_t>(count * scale));
 }
 
+std::optional<NodeCall> read_node_call(std::string_view option, const std::string& node, const std::string& deadline) {
+  const Result<integration::Address> address = integration::parse_address(node);
+  if (!address || address->port == 0) {
+    fail(ExitCode::kUsage,
+         std::string(option) + " is '" + node + "'; write it as host:port, for instance 127.0.0.1:7411");
+    return std::nullopt;
+  }
+  const Result<Duration> span = parse_duration(deadline);
+  if (!span) {
+    fail(ExitCode::kUsage, "--deadline is '" + deadline + "'; write it as 500ms, 2s or 1m");
+    return std::nullopt;
+  }
+  return NodeCall{*address, *span};
+}
+
 void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
   command.add_option("--config", arguments.file, "TOML file; 'sluice config init' prints one");
   command.add_option("--set", arguments.settings, "section.key=value; wins over file and environment")

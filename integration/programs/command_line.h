@@ -9,6 +9,7 @@
 #pragma GCC diagnostic pop
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "base/error.h"
 #include "base/quantity.h"
 #include "base/result.h"
+#include "integration/address.h"
 #include "integration/config.h"
 
 namespace sluice::programs {
@@ -50,6 +52,15 @@ ExitCode fail(std::string_view what, const Error& error);
 /// Reads "500ms", "2s", "250us" or "1m".
 /// Errors:  kInvalidArgument for anything else, zero, or more than an hour.  Threads: pure.
 Result<Duration> parse_duration(std::string_view text);
+
+/// A node to ask, and how long to wait for it.
+struct NodeCall {
+  integration::Address address;
+  Duration deadline;
+};
+/// Reads the host:port that `option` (for instance "--to") was given, and the --deadline; for what cannot be read
+/// prints one line that says how to write it and gives nothing.
+std::optional<NodeCall> read_node_call(std::string_view option, const std::string& node, const std::string& deadline);
 
 /// --config FILE and --set KEY=VALUE of a command.
 struct ConfigArguments {

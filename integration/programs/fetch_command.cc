@@ -121,20 +121,14 @@ void report(const FetchArguments& arguments, const integration::FetchOutcome& ou
 }
 
 ExitCode fetch(const FetchArguments& arguments, bool is_json) {
-  const Result<integration::Address> from = integration::parse_address(arguments.from);
-  if (!from || from->port == 0) {
-    return fail(ExitCode::kUsage, "--from is '" + arguments.from + "'; write it as host:port");
-  }
-  const Result<Duration> deadline = parse_duration(arguments.deadline);
-  if (!deadline) {
-    return fail(ExitCode::kUsage, "--deadline is '" + arguments.deadline + "'; write it as 500ms, 2s or 1m");
-  }
+  const std::optional<NodeCall> call = read_node_call("--from", arguments.from, arguments.deadline);
+  if (!call) return ExitCode::kUsage;
   const std::optional<integration::LoadedConfig> loaded = load(arguments.config);
   if (!loaded) return ExitCode::kUsage;
   Result<Wanted> wanted = wanted_of(arguments.prompt);
   if (!wanted) return fail("prompt " + arguments.prompt, wanted.error());
   const Result<integration::FetchOutcome> outcome = fetch_once(
-      arguments, *deadline, client_options(loaded->config, "fetch", arguments.from), std::move(wanted).value());
+      arguments, call->deadline, client_options(loaded->config, "fetch", arguments.from), std::move(wanted).value());
   const Error error = outcome ? outcome->error : outcome.error();
   if (error.code != ErrorCode::kOk) return fail("fetch from " + arguments.from, error);
   if (const Result<void> written = write_rows(arguments.out, *outcome); !written) {

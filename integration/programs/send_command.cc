@@ -123,17 +123,14 @@ ExitCode report(const SendArguments& arguments, const Tally& tally, bool json) {
 }
 
 ExitCode send(const SendArguments& arguments, bool json) {
-  const Result<integration::Address> to = integration::parse_address(arguments.to);
-  if (!to || to->port == 0) return fail(ExitCode::kUsage, "--to is '" + arguments.to + "'; write it as host:port");
-  const Result<Duration> deadline = parse_duration(arguments.deadline);
-  if (!deadline)
-    return fail(ExitCode::kUsage, "--deadline is '" + arguments.deadline + "'; write it as 500ms, 2s or 1m");
+  const std::optional<NodeCall> call = read_node_call("--to", arguments.to, arguments.deadline);
+  if (!call) return ExitCode::kUsage;
   const std::optional<integration::LoadedConfig> loaded = load(arguments.config);
   if (!loaded) return ExitCode::kUsage;
   const integration::NodeOptions options = client_options(loaded->config, "send", arguments.to);
   Result<Cargo> cargo = arguments.file == "recorded" ? encode_recorded(options) : encode_file(arguments.file, options);
   if (!cargo) return fail(arguments.file, cargo.error());
-  const Result<Tally> tally = send_rounds(arguments, *deadline, options, std::move(cargo).value());
+  const Result<Tally> tally = send_rounds(arguments, call->deadline, options, std::move(cargo).value());
   if (!tally) return fail("send to " + arguments.to, tally.error());
   return report(arguments, *tally, json);
 }
