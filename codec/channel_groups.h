@@ -1,4 +1,4 @@
-// Which channels of a lossless stream share a table, and the tables. Encoder only: the result is sent.
+// Which channels of a lossless unit share a table, and the tables. Encoder only: the result is sent.
 #pragma once
 
 #include <array>
@@ -7,30 +7,50 @@
 #include <span>
 #include <vector>
 
-#include "kernels/rans.h"
+#include "codec/top_table.h"
 
 namespace sluice::codec {
 
-inline constexpr std::size_t kMaxGroups = 16;
-/// One symbol more is the escape.
-inline constexpr std::size_t kMaxAlphabet = kernels::kRansMaxSymbols - 1;
+inline constexpr std::size_t kMaxGroups = 128;
 
-using Frequencies = std::array<std::uint16_t, kernels::kRansMaxSymbols>;
+/// Groups the channels of one unit by how their tops are distributed. Grows to the largest unit seen, then is reused.
+/// Threads: one call at a time.
+class ChannelGroups {
+ public:
+  /// Forgets the channels of the last unit. top_bits: of a top; the highest is its sign.
+  void start(unsigned top_bits);
+  /// Adds channels: tops = [channels][tokens].
+  void add(std::span<const std::uint16_t> tops, std::size_t tokens);
+  /// Fills groups() and tables().  Precondition: a value was added.
+  void fit();
 
-/// The outcome: a group per channel, a table per group.
-struct ChannelGroups {
-  std::vector<std::uint8_t> group_of;    ///< [width]
-  std::vector<Frequencies> frequencies;  ///< [groups], each sums to kRansSlots
+  std::span<const std::uint8_t> groups() const { return group_of_; }  ///< [channels]
+  std::span<const TopTable> tables() const { return tables_; }
+
+ private:
+  /// How often a channel has one top.
+  struct Count {
+    std::uint16_t top = 0;
+    std::uint16_t times = 0;
+  };
+  std::span<const Count> counts_of(std::size_t channel) const;
+  void first_grouping(std::size_t groups);
+  void sum_groups(std::size_t groups);
+  void reassign(std::size_t groups);
+  std::size_t drop_empty_groups(std::size_t groups);
+  void fit_tables(std::size_t groups);
+
+  unsigned top_bits_ = 0;
+  std::size_t values_ = 0;
+  std::vector<Count> counts_;           ///< channel by channel, of tops that occur
+  std::vector<std::size_t> first_;      ///< [channels + 1] into counts_
+  std::vector<std::uint8_t> group_of_;  ///< [channels]
+  std::vector<std::uint32_t> order_;    ///< [channels] scratch
+  std::vector<float> exponents_;        ///< [channels] mean exponent
+  std::vector<float> negatives_;        ///< [channels] share of negative values
+  std::vector<std::uint32_t> sums_;     ///< [groups][tops]
+  std::vector<float> bits_;             ///< [tops][groups] what a top costs
+  std::vector<TopTable> tables_;
 };
-
-/// Extent of a stream's symbols; `symbols` counts the alphabet with its escape.
-struct SymbolExtent {
-  std::size_t width = 0;
-  std::size_t tokens = 0;
-  std::size_t symbols = 0;
-};
-
-/// Groups channels of alike distributions. symbols = [width][tokens].  Threads: pure.
-ChannelGroups group_channels(std::span<const std::uint8_t> symbols, const SymbolExtent& extent);
 
 }  // namespace sluice::codec

@@ -81,7 +81,7 @@ class Encoder {
 
   /// Rows as they are; returns the size. Precondition: out.size() >= max_encoded_size(shape, Part::kRaw).
   Result<Bytes> encode_raw(const kernels::UnitView& unit, const UnitContext& context, std::span<std::byte> out);
-  /// Bit-exact for every value of every dtype; never larger than raw by more than 12 bytes a stream.
+  /// Bit-exact for every value of every dtype; never larger than raw by more than 8 bytes.
   Result<Bytes> encode_lossless(const kernels::UnitView& unit, const UnitContext& context, std::span<std::byte> out);
   /// One byte a value and one fp16 scale per token and head. Errors: kUnsupported for NaN, infinity or a scale beyond
   /// fp16.

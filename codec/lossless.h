@@ -1,5 +1,5 @@
-// Lossless rows: sign and exponent by rANS with tables of the stream, mantissa as it is. Normative: FORMAT.md
-// section 4.4. Invariants: every bit pattern of every dtype comes back; a stream that would not shrink is stored raw.
+// Lossless rows: sign and exponent by rANS with tables of the unit, mantissa as it is. Normative: FORMAT.md section
+// 4.4. Invariants: every bit pattern of every dtype comes back; a unit that would not shrink is stored raw.
 #pragma once
 
 #include <array>
@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "codec/channel_groups.h"
+#include "codec/top_table.h"
 #include "kernels/shape.h"
 #include "kernels/table.h"
 
@@ -17,6 +19,7 @@ namespace sluice::codec {
 /// Most payload bytes: raw, and what says so.  Threads: pure.
 std::size_t max_lossless_payload(const kernels::KvShape& shape);
 
+/// Holds scratch memory that grows to the largest unit seen, then stays.
 /// Threads: one call at a time.
 class LosslessCoder {
  public:
@@ -28,27 +31,44 @@ class LosslessCoder {
   Result<void> read(std::span<const std::byte> payload, const kernels::MutableUnitView& out);
 
  private:
-  /// Sections of one coded stream.
-  struct CodedInput {
-    std::span<const std::byte> groups;
-    std::span<const std::byte> states;
-    std::span<const std::byte> words;
+  /// One stream's share of the payload.
+  struct StreamSize {
+    std::size_t words = 0;
+    std::size_t escapes = 0;
+  };
+  /// What is read of one stream.
+  struct CodedStream {
+    std::size_t number = 0;
+    std::span<const std::byte> states, words, escapes, mantissas;
+  };
+  /// A group's table in both directions.
+  struct GroupCode {
+    TopTable tops;
+    kernels::RansTable rans;
   };
 
-  std::size_t write_stream(const kernels::KvShape& shape, std::span<std::byte> out);
-  Result<std::size_t> read_stream(const kernels::KvShape& shape, std::span<const std::byte> in,
-                                  std::span<std::byte> rows);
-  Result<void> read_tables(std::span<const std::byte> in, std::size_t groups, std::size_t symbols);
-  Result<void> read_symbols(const kernels::KvShape& shape, const CodedInput& input);
-  Result<void> read_tops(std::span<const std::byte> alphabet, std::span<const std::byte> escapes);
+  void load_rows(const kernels::UnitView& unit);
+  void make_tables(kernels::DType dtype);
+  void code_stream(const kernels::KvShape& shape, std::size_t stream);
+  std::size_t write_coded(const kernels::KvShape& shape, std::span<std::byte> payload) const;
+  Result<void> read_coded(const kernels::KvShape& shape, std::span<const std::byte> payload);
+  Result<void> read_tables(std::span<const std::byte> in, std::size_t groups);
+  Result<void> read_groups(std::span<const std::byte> in, std::size_t channels);
+  Result<void> read_stream(const kernels::KvShape& shape, const CodedStream& in);
+  Result<void> read_tops(const CodedStream& in, std::size_t tokens);
 
   const kernels::KernelTable* kernels_;
-  std::vector<std::byte> rows_;        ///< write: one stream; read: all streams
-  std::vector<std::uint16_t> tops_;    ///< [width][tokens]: sign and exponent
-  std::vector<std::uint8_t> symbols_;  ///< [width][tokens]
-  std::vector<std::uint16_t> escapes_;
-  std::vector<std::byte> words_;
-  std::vector<kernels::RansTable> tables_;
+  ChannelGroups grouping_;
+  std::vector<std::byte> rows_;            ///< [streams] rows
+  std::vector<std::uint16_t> tops_;        ///< write: [streams][width][tokens]; read: one stream
+  std::vector<std::uint8_t> symbols_;      ///< [width][tokens]
+  std::vector<std::uint8_t> symbol_of_;    ///< write: [groups][kMaxTops]
+  std::vector<std::uint8_t> group_of_;     ///< read: [streams][width]
+  std::vector<GroupCode> codes_;           ///< [groups]
+  std::vector<StreamSize> sizes_;          ///< [streams]
+  std::vector<kernels::RansWriter> ends_;  ///< write: [streams] states and words
+  std::vector<std::uint16_t> escapes_;     ///< write: of all streams
+  std::vector<std::byte> words_;           ///< write: [streams] room for one word a value
 };
 
 }  // namespace sluice::codec

@@ -10,9 +10,6 @@
 
 namespace sluice::codec {
 
-/// Tops have at most 9 bits: a sign and 8 bits of exponent.
-inline constexpr std::size_t kMaxTops = 512;
-
 /// Values of one stream: rows are [tokens][width], tops are [width][tokens].
 struct StreamExtent {
   std::size_t tokens = 0;

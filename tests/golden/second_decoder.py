@@ -27,7 +27,7 @@ class Frame:
         (magic, version, self.part, self.dtype, self.layers, self.tokens, self.heads, self.dim, self.rope, self.level,
          self.first_layer, self.rope_dims, self.rope_base, self.position, self.raw, self.fine, _, self.profile, self.parent,
          length, self.digest, _) = struct.unpack_from("<IHBBIIIIBBHIdQHHIQQQQQ", data)
-        assert magic == 0x464B4C53 and version == 1 and length == len(data) - HEADER
+        assert magic == 0x464B4C53 and version == 2 and length == len(data) - HEADER
         assert self.dtype == 1 and self.rope == 0, "this decoder knows fp16 without rotation"
         self.payload = data[HEADER:]
         self.width, self.streams = self.heads * self.dim, 2 * self.layers
@@ -361,39 +361,53 @@ def decode_int8(frame):
     return out
 
 
+def read_top_table(payload, at):
+    """(tops, frequencies with the escape's last, place after it) of section 4.4."""
+    escape, at, tops, frequencies, top = payload[at], at + 1, [], [], 0
+    while escape + sum(frequencies) < SLOTS:
+        top, count, at = top + payload[at], payload[at + 1], at + 2
+        tops += range(top, top + count)
+        frequencies += payload[at:at + count]
+        top, at = top + count, at + count
+    return tops, frequencies + [escape], at
+
+
 def decode_lossless(frame):
     """Section 4.4, fp16."""
-    out, at, payload = b"", 0, frame.payload
-    values = frame.tokens * frame.width
-    for _ in range(frame.streams):
-        mode, alphabet, groups, _, words, escapes = struct.unpack_from("<BBBBII", payload, at)
-        at += 12
-        if mode == 0:
-            out += payload[at:at + 2 * values]
-            at += 2 * values
-            continue
-        tops = struct.unpack_from(f"<{alphabet}H", payload, at)
-        at += 2 * alphabet
-        tables = [struct.unpack_from(f"<{alphabet + 1}H", payload, at + 2 * g * (alphabet + 1)) for g in range(groups)]
-        at += 2 * groups * (alphabet + 1)
-        group_of = payload[at:at + frame.width]
-        at += frame.width
-        lanes = min(LANES, frame.tokens)
-        states = struct.unpack_from(f"<{lanes}I", payload, at)
-        at += 4 * lanes
-        coder = Lanes(states, struct.unpack_from(f"<{words}H", payload, at))
-        at += 2 * words
-        escaped = iter(struct.unpack_from(f"<{escapes}H", payload, at))
-        at += 2 * escapes
+    payload, values, channels = frame.payload, frame.tokens * frame.width, frame.streams * frame.width
+    mode, groups, _, tables_size = struct.unpack_from("<BBHI", payload)
+    if mode == 0:
+        return payload[8:]
+    at, tables = 8, []
+    for _ in range(groups):
+        tops, frequencies, at = read_top_table(payload, at)
+        tables.append((tops, frequencies))
+    assert at == 8 + tables_size
+    bits = (groups - 1).bit_length()
+    packed = int.from_bytes(payload[at:at + padded(bits * channels, 8) // 8], "little")
+    group_of = [packed >> bits * i & 2**bits - 1 for i in range(channels)]
+    at = padded(at + padded(bits * channels, 8) // 8, 4)
+    counts = [struct.unpack_from("<II", payload, at + 8 * s) for s in range(frame.streams)]
+    lanes, states_at = min(LANES, frame.tokens), at + 8 * frame.streams
+    words_at = states_at + 4 * lanes * frame.streams
+    escapes_at = words_at + 2 * sum(words for words, _ in counts)
+    at, out = escapes_at + 2 * sum(escapes for _, escapes in counts), b""
+    for stream, (words, escapes) in enumerate(counts):
+        coder = Lanes(struct.unpack_from(f"<{lanes}I", payload, states_at + 4 * lanes * stream),
+                      struct.unpack_from(f"<{words}H", payload, words_at))
+        escaped = iter(struct.unpack_from(f"<{escapes}H", payload, escapes_at))
+        words_at, escapes_at = words_at + 2 * words, escapes_at + 2 * escapes
         codes = [0] * values
         for channel in range(frame.width):
+            tops, frequencies = tables[group_of[stream * frame.width + channel]]
             for token in range(frame.tokens):
-                symbol = coder.take(token % LANES, tables[group_of[channel]])
-                codes[token * frame.width + channel] = (tops[symbol] if symbol < alphabet else next(escaped)) << 10
+                symbol = coder.take(token % LANES, frequencies)
+                codes[token * frame.width + channel] = (tops[symbol] if symbol < len(tops) else next(escaped)) << 10
         coder.finish()
+        assert next(escaped, None) is None
         for i in range(values):
-            packed = int.from_bytes(payload[at + values + i // 8 * 2:at + values + i // 8 * 2 + 2], "little")
-            codes[i] |= payload[at + i] | (packed >> (i % 8 * 2) & 3) << 8
+            high = int.from_bytes(payload[at + values + i // 8 * 2:at + values + i // 8 * 2 + 2], "little")
+            codes[i] |= payload[at + i] | (high >> (i % 8 * 2) & 3) << 8
         at += values + (values + 7) // 8 * 2
         out += struct.pack(f"<{values}H", *codes)
     assert at == len(payload)
