@@ -119,14 +119,18 @@ Result<std::vector<CurvePoint>> read_kl_curve(std::span<const std::byte> file, c
     SLUICE_ASSIGN(point.kl_mean, number_of(entry, "kl_mean", -1));
     SLUICE_ASSIGN(point.kl_p99, number_of(entry, "kl_p99", 0));
     if (!(point.step > 0) || !(point.kl_mean > 0) || !(point.kl_p99 >= 0)) return wrong;
+    SLUICE_ASSIGN(const double stages, number_of(entry, "stages", 1));
+    point.is_nested = stages > 1;
     points.push_back(point);
   }
-  std::ranges::sort(points, {}, &CurvePoint::step);
+  std::ranges::sort(points, [](const CurvePoint& left, const CurvePoint& right) {
+    return std::pair(left.is_nested, left.step) < std::pair(right.is_nested, right.step);
+  });
   std::vector<CurvePoint> rising;
   for (const CurvePoint& point : points) {
-    const bool falls = !rising.empty() && (point.step == rising.back().step || point.kl_mean < rising.back().kl_mean);
-    if (falls) return wrong;
-    if (rising.empty() || point.kl_mean > rising.back().kl_mean) rising.push_back(point);
+    const bool is_first = rising.empty() || rising.back().is_nested != point.is_nested;
+    if (!is_first && (point.step == rising.back().step || point.kl_mean < rising.back().kl_mean)) return wrong;
+    if (is_first || point.kl_mean > rising.back().kl_mean) rising.push_back(point);
   }
   return rising;
 }

@@ -42,8 +42,8 @@ Result<void> check(std::span<const Dump> dumps, const CalibrationOptions& option
     return Error{ErrorCode::kInvalidArgument, 0, "levels"};
   }
   for (const LevelTarget& level : options.levels) {
-    const bool is_sound = std::isfinite(level.kl) && level.kl > 0 && level.stages >= Stages(1) &&
-                          level.stages <= Stages(is_predicted ? 1 : kNestedStages);
+    const bool is_sound =
+        std::isfinite(level.kl) && level.kl > 0 && level.stages >= Stages(1) && level.stages <= Stages(kNestedStages);
     if (!is_sound) return Error{ErrorCode::kInvalidArgument, 0, "levels"};
   }
   for (const CurvePoint& point : options.measured) {
@@ -118,30 +118,6 @@ double class_bits(const ProfileContents& contents, const std::vector<Eigen::Vect
   return bits;
 }
 
-/// KL at a step as options.measured says, on straight lines of logarithms.
-double measured_at(double step, std::span<const CurvePoint> points, double CurvePoint::*field) {
-  if (points.size() == 1) return points[0].*field * (step / points[0].step) * (step / points[0].step);
-  std::size_t right = 1;
-  while (right + 1 < points.size() && points[right].step < step) ++right;
-  const CurvePoint& a = points[right - 1];
-  const CurvePoint& b = points[right];
-  if (!(a.*field > 0) || !(b.*field > 0)) return 0;
-  const double slope = std::log(b.*field / a.*field) / std::log(b.step / a.step);
-  return a.*field * std::pow(step / a.step, slope);
-}
-
-StageQuality quality_of(const Run& run, const StageCost& cost, double step, double side_bits, double values) {
-  StageQuality quality;
-  quality.bits_per_value = static_cast<float>((cost.bits + side_bits) / values);
-  if (run.options->measured.empty()) {
-    quality.kl_mean = static_cast<float>(kl_at_unit_step(run.moments, run.dumps) * step * step);
-  } else {
-    quality.kl_mean = static_cast<float>(measured_at(step, run.options->measured, &CurvePoint::kl_mean));
-    quality.kl_p99 = static_cast<float>(measured_at(step, run.options->measured, &CurvePoint::kl_p99));
-  }
-  return quality;
-}
-
 }  // namespace
 
 Result<CalibrationOutcome> calibrate(const kernels::KernelTable& kernels, std::span<const Dump> dumps,
@@ -155,7 +131,7 @@ Result<CalibrationOutcome> calibrate(const kernels::KernelTable& kernels, std::s
     ProfileLevel level;
     level.name = target.name;
     level.stages = target.stages;
-    level.step = step_for(target.kl, kl_at_unit_step(run.moments, dumps), options.measured);
+    level.step = step_for(target.kl, kl_at_unit_step(run.moments, dumps), points_for(target.stages, options.measured));
     levels.push_back(level);
   }
   const auto teaching = std::ranges::find(levels, kTeachingLevel, &ProfileLevel::name);
@@ -193,8 +169,11 @@ Result<CalibrationOutcome> calibrate(const kernels::KernelTable& kernels, std::s
     ProfileLevel level = sweep.take_level();
     double step = level.step;
     for (std::size_t stage = 0; stage < level.stages.count(); ++stage, step /= 3) {
-      level.quality[stage] = quality_of(run, sweep.cost()[stage], step, side_bits, values);
+      StageQuality& quality = level.quality[stage];
+      quality.bits_per_value = static_cast<float>((sweep.cost()[stage].bits + side_bits) / values);
+      quality.kl_mean = static_cast<float>(kl_at_unit_step(run.moments, dumps) * step * step);
     }
+    state_measured(options.measured, level);
     contents.levels.push_back(std::move(level));
   }
   outcome.source = run.moments.source;

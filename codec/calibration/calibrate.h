@@ -23,14 +23,15 @@ struct LevelTarget {
   Stages stages = Stages(1);
 };
 
-/// transparent, fine, default, base, and (without prediction) nested, whose three stages go from base to transparent.
-std::vector<LevelTarget> usual_levels(Tier tier);
+/// transparent, finer, fine, default, base, deep, and nested, whose three stages go from base to a ninth of its step.
+std::vector<LevelTarget> usual_levels();
 
 /// What somebody measured at a step: from an earlier profile of the same dumps.
 struct CurvePoint {
   double step = 0;
   double kl_mean = 0;
   double kl_p99 = 0;
+  bool is_nested = false;  ///< on a stage of a nested level, which rounds without regard to rate
 };
 
 /// What to make.
@@ -65,7 +66,14 @@ Result<CalibrationOutcome> calibrate(const kernels::KernelTable& kernels, std::s
                                      const CalibrationOptions& options, CalibrationWatch& watch);
 
 /// The step at which KL should be `kl`: by the measured points where there are any (straight lines of log KL over log
-/// step, carried on beyond the ends), else by its square law; a whole number of quarter octaves.
+/// step, carried on beyond the ends), else by its square law; a whole number of eighths of an octave.
 float step_for(double kl, double kl_at_unit_step, std::span<const CurvePoint> measured);
+
+/// Writes measured KL into a level's quality, stage by stage; without points it stays as it is.
+void state_measured(std::span<const CurvePoint> measured, ProfileLevel& level);
+
+/// The points that speak of levels of so many stages: nested ones for several stages, if there are any, else the
+/// others.
+std::vector<CurvePoint> points_for(Stages stages, std::span<const CurvePoint> measured);
 
 }  // namespace sluice::codec::calibration

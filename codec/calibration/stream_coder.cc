@@ -225,6 +225,7 @@ void code_nested(const CodeBook& book, const StreamInput& input, const Order& or
   out.cost[0].bits = bits_of(book, out.classes[0], coarse, order);
   out.cost[0].squared_error = reconstruct(input, order, coarse, 1, out.decoded);
   StreamInput finer = input;
+  Samples refined;
   float scale = 1;
   for (std::size_t stage = 1; stage < input.stages; ++stage) {
     scale *= 3;
@@ -232,7 +233,7 @@ void code_nested(const CodeBook& book, const StreamInput& input, const Order& or
     const Indices fine = plain_indices(x, scale);
     const Refinement refinement{stage, &coarse, &fine};
     out.cost[stage].bits = out.cost[stage - 1].bits + code_refinement(book, refinement, order, out.classes[stage]);
-    out.cost[stage].squared_error = reconstruct(finer, order, fine, 1, out.decoded);
+    out.cost[stage].squared_error = reconstruct(finer, order, fine, 1, refined);
     coarse = fine;
   }
 }

@@ -35,7 +35,7 @@ struct StageCost {
 struct StreamOutput {
   /// [stages][token classes][width], finest class first.
   std::array<std::vector<std::uint8_t>, kNestedStages> classes;
-  Samples decoded;  ///< residual as the decoder has it with all stages
+  Samples decoded;  ///< residual as the decoder has it with the first stage, which is what predicts
   std::array<StageCost, kNestedStages> cost{};
 };
 

@@ -10,6 +10,7 @@
 #include "integration/calibration_dump.h"
 #include "integration/file_output.h"
 #include "integration/mapped_file.h"
+#include "integration/programs/codec_files.h"
 #include "integration/programs/command_line.h"
 #include "kernels/table.h"
 #include "transport/asio.h"
@@ -25,6 +26,7 @@ struct CalibrateArguments {
   std::string out;
   std::vector<std::string> dumps;
   std::string sensitivity;
+  std::string profile;
   std::vector<std::string> levels;
   unsigned tier = 2;
   unsigned layers_back = 2;
@@ -91,7 +93,7 @@ Result<calibration::CalibrationOptions> options_of(const CalibrateArguments& arg
   options.tier = static_cast<codec::Tier>(arguments.tier);
   options.layers_back = static_cast<std::uint8_t>(arguments.layers_back);
   options.intra_every = static_cast<std::uint8_t>(arguments.intra_every);
-  options.levels = calibration::usual_levels(options.tier);
+  options.levels = calibration::usual_levels();
   if (!arguments.levels.empty()) options.levels.clear();
   for (const std::string& text : arguments.levels) {
     SLUICE_ASSIGN(calibration::LevelTarget level, parse_level(text));
@@ -159,7 +161,33 @@ ExitCode fail_on_dumps(const Error& error, const Dumps& dumps) {
   return fail(exit_code_of(error.code), "codec calibrate: " + std::string(error_name(error.code)) + ": " + fault);
 }
 
+/// Puts the measured curve into a profile that there is; nothing else of it changes.
+Result<std::size_t> restate(const CalibrateArguments& arguments) {
+  const kernels::KernelTable& kernels = kernels::available_kernels().front();
+  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, read_profile(kernels, arguments.profile));
+  codec::ProfileContents contents = profile->contents();
+  SLUICE_ASSIGN(const MappedFile curve, MappedFile::open(arguments.sensitivity));
+  SLUICE_ASSIGN(const auto points, integration::read_kl_curve(curve.bytes(), contents.tier));
+  for (codec::ProfileLevel& level : contents.levels) calibration::state_measured(points, level);
+  SLUICE_ASSIGN(const std::vector<std::byte> file, codec::write_profile(kernels, contents));
+  SLUICE_TRY(integration::replace_file(arguments.out, file));
+  return file.size();
+}
+
+ExitCode run_restate(const CalibrateArguments& arguments, bool json) {
+  const Result<std::size_t> bytes = restate(arguments);
+  if (!bytes) return fail("codec calibrate " + arguments.profile, bytes.error());
+  const nlohmann::json told = {{"profile", arguments.out}, {"bytes", *bytes}, {"kl_is_measured", true}};
+  if (json) {
+    std::printf("%s\n", told.dump().c_str());
+  } else {
+    std::printf("stated the measured curve in a profile of %zu bytes\n", *bytes);
+  }
+  return ExitCode::kOk;
+}
+
 ExitCode calibrate(const CalibrateArguments& arguments, bool json) {
+  if (!arguments.profile.empty()) return run_restate(arguments, json);
   Result<calibration::CalibrationOptions> options = options_of(arguments);
   if (!options) return fail("codec calibrate", options.error());
   Dumps dumps;
@@ -190,12 +218,17 @@ void add_calibrate_command(CLI::App& codec, Invocation& invocation) {
   CLI::App* command = codec.add_subcommand("calibrate", "dumps of a model's KV cache and gradients to its profile");
   const auto arguments = std::make_shared<CalibrateArguments>();  // lives as long as the callback that shares it
   command->add_option("--out", arguments->out, "profile to write (.slp)")->required();
-  command->add_option("--kv", arguments->dumps, "safetensors with k and v; gk and gv, q and wo, attn where known")
-      ->required()
+  CLI::Option_group* source = command->add_option_group("source", "what the profile is made of");
+  source->add_option("--kv", arguments->dumps, "safetensors with k and v; gk and gv, q and wo, attn where known")
       ->expected(1, 4096);
+  CLI::Option* profile = source->add_option("--profile", arguments->profile,
+                                            "a profile, to state the measured curve in; nothing else of it changes");
+  source->require_option(1);
   command->add_option("--tier", arguments->tier, "1: per head, 2: per layer, 3: with prediction across layers (2)")
       ->check(CLI::Range(1, 3));
-  command->add_option("--sensitivity", arguments->sensitivity, "JSON with a measured curve of KL over step");
+  CLI::Option* curve =
+      command->add_option("--sensitivity", arguments->sensitivity, "JSON with a measured curve of KL over step");
+  profile->needs(curve);
   command->add_option("--level", arguments->levels, "NAME=KL[:STAGES] instead of the usual levels; may be repeated");
   command->add_option("--layers-back", arguments->layers_back, "tier 3: layers that predict (2)")
       ->check(CLI::Range(0, 4));

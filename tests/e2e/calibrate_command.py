@@ -60,7 +60,8 @@ def check_profiles(program, dumps, folder):
         told = json.loads(calibrate(program, out, dumps, "--tier", tier, "--format", "json"))
         assert told["bytes"] == out.stat().st_size and told["tier"] == tier, told
         assert told["weights_from"] == "gradients" and told["token_classes"], told
-        assert [row["level"] for row in told["levels"]][:4] == ["transparent", "fine", "default", "base"], told
+        levels = [row["level"] for row in told["levels"]]
+        assert levels == ["transparent", "finer", "fine", "default", "base", "deep", "nested", "nested", "nested"], told
         calibrate(program, again, dumps, "--tier", tier)
         assert again.read_bytes() == out.read_bytes(), f"tier {tier}: the same dumps gave other bytes"
 
@@ -73,6 +74,21 @@ def check_measured_curve(program, dumps, folder):
     curve.write_text(json.dumps({"curve": points}))
     after = json.loads(calibrate(program, out, dumps, "--level", "only=0.01", "--sensitivity", curve, "--format", "json"))
     assert after["kl_is_measured"] and after["levels"][0]["step"] == before["step"] / 2, (before, after)
+    check_stated_curve(program, dumps, folder, curve, before["step"])
+
+
+def check_stated_curve(program, dumps, folder, curve, step):
+    """The curve put into a profile that there is: damage changes, steps and sizes do not."""
+    first, out = folder / "first.slp", folder / "stated.slp"
+    calibrate(program, first, dumps, "--level", "only=0.01")
+    words = [program, "codec", "calibrate", "--out", out, "--profile", first, "--sensitivity", curve]
+    subprocess.run([str(word) for word in words], check=True, capture_output=True, timeout=60)
+    told = [json.loads(subprocess.run([str(program), "codec", "inspect", str(path), "--format", "json"], check=True, capture_output=True,
+                                      timeout=60).stdout)["levels"][0] for path in (first, out)]
+    assert told[0]["step"] == told[1]["step"] == step, told
+    damage = told[1]["stages"][0]
+    assert abs(damage["kl_mean"] - 0.04) < 1e-6 and abs(damage["kl_p99"] - 0.4) < 1e-6, told
+    assert damage["bits_per_value"] == told[0]["stages"][0]["bits_per_value"], told
 
 
 def check_wrong_use(program, dumps, folder):
@@ -89,6 +105,7 @@ def check_wrong_use(program, dumps, folder):
     calibrate(program, out, dumps, "--tier", "4", code=USAGE)
     (folder / "bad.json").write_text('{"curve": [{"step": 1}]}')
     calibrate(program, out, dumps, "--sensitivity", folder / "bad.json", code=FAILED)
+    calibrate(program, out, dumps, "--profile", folder / "first.slp", code=USAGE)
 
 
 def check_interrupt(program, folder):

@@ -226,14 +226,16 @@ TEST(Calibrate, PredictionFindsThatValuesFollowKeys) {
 
 TEST(Calibrate, NestedLevelsHaveAQualityPerStage) {
   const Texts texts = usual_texts();
-  CalibrationOptions options = options_of(Tier::kHeads);
-  options.levels = {{"nested", 0.05, Stages(3)}};
-  const ProfileContents contents = run(texts.views(), options).contents;
-  const auto& quality = contents.levels[0].quality;
-  EXPECT_LT(quality[0].bits_per_value, quality[1].bits_per_value);
-  EXPECT_LT(quality[1].bits_per_value, quality[2].bits_per_value);
-  EXPECT_NEAR(quality[0].kl_mean / quality[2].kl_mean, 81, 1);
-  expect_sound(contents);
+  for (const Tier tier : kTiers) {
+    CalibrationOptions options = options_of(tier);
+    options.levels = {{"nested", 0.05, Stages(3)}};
+    const ProfileContents contents = run(texts.views(), options).contents;
+    const auto& quality = contents.levels[0].quality;
+    EXPECT_LT(quality[0].bits_per_value, quality[1].bits_per_value);
+    EXPECT_LT(quality[1].bits_per_value, quality[2].bits_per_value);
+    EXPECT_NEAR(quality[0].kl_mean / quality[2].kl_mean, 81, 1);
+    expect_sound(contents);
+  }
 }
 
 TEST(Calibrate, ValuesThatAreNotNumbersAreNamed) {
@@ -319,12 +321,12 @@ TEST(Calibrate, EveryElementTypeIsRead) {
   }
 }
 
-TEST(Ladder, StepFollowsKlInQuarterOctaves) {
+TEST(Ladder, StepFollowsKlInEighthsOfAnOctave) {
   for (double kl = 1e-5; kl < 1; kl *= 1.7) {
     const float step = step_for(kl, 2800, {});
-    const double quarters = 4 * std::log2(static_cast<double>(step));
-    EXPECT_NEAR(quarters, std::round(quarters), 1e-5);
-    EXPECT_NEAR(std::log2(2800.0 * step * step / kl), 0, 0.26);
+    const double eighths = 8 * std::log2(static_cast<double>(step));
+    EXPECT_NEAR(eighths, std::round(eighths), 1e-5);
+    EXPECT_NEAR(std::log2(2800.0 * step * step / kl), 0, 0.126);
   }
 }
 
@@ -335,6 +337,16 @@ TEST(Ladder, MeasuredPointsOutrankTheSquareLaw) {
   }
   EXPECT_LT(step_for(0.0005, 1, measured), 0.0006F);
   EXPECT_GT(step_for(0.5, 1, measured), 0.009F);
+}
+
+TEST(Ladder, NestedLevelsGoByTheirOwnPointsWhereThereAreAny) {
+  const std::vector<CurvePoint> plain{{1, 1, 0}, {2, 3, 0}};
+  const std::vector<CurvePoint> both{{1, 1, 0}, {2, 3, 0}, {1, 2, 0, true}};
+  EXPECT_EQ(points_for(Stages(1), plain).size(), 2U);
+  EXPECT_EQ(points_for(Stages(3), plain).size(), 2U);
+  EXPECT_EQ(points_for(Stages(1), both).size(), 2U);
+  ASSERT_EQ(points_for(Stages(3), both).size(), 1U);
+  EXPECT_EQ(points_for(Stages(3), both)[0].kl_mean, 2);
 }
 
 }  // namespace

@@ -113,6 +113,18 @@ TEST(KlCurve, PointsThatDoNotRiseAreLeftOut) {
   EXPECT_EQ((*points)[1].step, 3);
 }
 
+TEST(KlCurve, NestedPointsAreACurveOfTheirOwn) {
+  const std::string text =
+      R"({"curve":[{"step":2,"kl_mean":3,"stages":3},{"step":2,"kl_mean":1},{"step":3,"kl_mean":2},)"
+      R"({"step":1,"kl_mean":2,"stages":3}]})";
+  const auto points = read_kl_curve(bytes_of(text), codec::Tier::kLayer);
+  ASSERT_TRUE(points);
+  ASSERT_EQ(points->size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ((*points)[i].is_nested, i >= 2);
+  EXPECT_EQ((*points)[2].kl_mean, 2);
+  EXPECT_EQ((*points)[3].kl_mean, 3);
+}
+
 TEST(KlCurve, AnythingElseIsRefused) {
   for (const char* text :
        {"", "[]", "{}", R"({"curve":1})", R"({"curve":[1]})", R"({"curve":[{"step":1}]})",

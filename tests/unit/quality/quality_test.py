@@ -78,6 +78,50 @@ class Trials(unittest.TestCase):
             self.assertRegex("".join(map(chr, one.tokens[one.first_row + 1:])), r"^ [0-9]{5}[.]$")
 
 
+class Rotations(unittest.TestCase):
+    def test_layers_with_a_base_of_their_own_are_told_by_their_period(self):
+        from sluice.quality.dump import rope_metadata
+        from sluice.quality.rope import Rope
+        wide, local = Rope("halves", 1e6, 64), Rope("halves", 1e4, 64)
+        told = rope_metadata([wide if (layer + 1) % 6 == 0 else local for layer in range(18)])
+        self.assertEqual(told["rope.base"], "1000000.0")
+        self.assertEqual((told["rope.local_base"], told["rope.local_period"]), ("10000.0", "6"))
+        self.assertEqual(rope_metadata([wide] * 3), wide.metadata())
+        for odd in ([local, wide, wide], [local, local, wide, wide], [local, Rope("pairs", 1e6, 64)]):
+            self.assertRaises(ValueError, rope_metadata, odd)
+
+    def test_key_biases_sit_on_the_slowest_channels(self):
+        import torch
+        from sluice.quality import selfcheck, variants
+        for style in ("pairs", "halves"):
+            decoder = selfcheck.random_decoder(style, False, torch.Generator().manual_seed(1))
+            channels = variants.slowest_channels(decoder.architecture.ropes[0])
+            turned = decoder.architecture.ropes[0].rotate(torch.eye(8)[None], 1)[0]
+            moved = (turned - torch.eye(8)).abs().amax(1).tolist()
+            self.assertGreater(min(moved[c] for c in range(8) if c not in channels), max(moved[c] for c in channels))
+        self.assertRaises(ValueError, variants.add_key_biases, selfcheck.random_decoder("halves", True, torch.Generator()))
+
+
+class Curves(unittest.TestCase):
+    def test_points_rise_and_nested_ones_are_apart(self):
+        import numpy as np
+        from sluice.quality import profiles
+
+        class Program:
+            @staticmethod
+            def run(*_words):
+                return ('{"levels": [{"level": "a", "step": 1, "stages": [{}]}, {"level": "b", "step": 2, "stages": [{}]},'
+                        ' {"level": "n", "step": 3, "stages": [{}, {}]}]}')
+
+        class Score:
+            def __init__(self, kl):
+                self.kl = np.full(4, kl)
+
+        results = {f"Sluice T2 {name}": [(1, Score(kl))] for name, kl in (("a", 0.2), ("b", 0.1), ("n 1", 0.9), ("n 2", 0.3))}
+        points = profiles.curve_of(Program, 2, "p.slp", results)
+        self.assertEqual([(p["stages"], p["step"], p["kl_mean"]) for p in points], [(1, 1, 0.2), (1, 2, 0.2), (2, 1, 0.3), (2, 3, 0.9)])
+
+
 class SafetensorsFile(unittest.TestCase):
     def test_gives_back_what_was_written_in_every_dtype(self):
         import numpy as np

@@ -19,9 +19,10 @@ ROWS = 3
 
 @dataclass(frozen=True)
 class Material:
-    """paths: one dump a text, as safetensors. identity: of model, texts and how they were dumped."""
+    """paths: one dump a text, as safetensors; kinds: of these texts. identity: of model, texts and how they were dumped."""
 
     paths: tuple
+    kinds: frozenset
     ropes: tuple
     identity: str
 
@@ -45,7 +46,9 @@ def ensure(model, loaded, passages):
         if path.exists():
             continue
         tokens = texts.tokens_of(tokenizer, texts.read_passage(passage), CONTEXT + FOLLOWING, passage.name)
-        write_dump(path, decoder, tokens, options)
+        part = path.with_suffix(".part")
+        write_dump(part, decoder, tokens, options)
+        part.replace(path)
         print(f"  dump {number + 1} of {len(passages)}: {passage.name}", file=sys.stderr, flush=True)
     told = "\n".join([model, *(path.name for path in paths), *texts.fetched_versions(passages).values()])
-    return Material(tuple(paths), decoder.architecture.ropes, hashlib.sha256(told.encode()).hexdigest()[:16])
+    return Material(tuple(paths), frozenset(passage.kind for passage in passages), decoder.architecture.ropes, hashlib.sha256(told.encode()).hexdigest()[:16])

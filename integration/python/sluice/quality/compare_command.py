@@ -22,6 +22,7 @@ def add_compare(commands):
     command.add_argument("--profile", action="append", default=[], metavar="TIER=P.slp", help="a profile made elsewhere; may repeat")
     command.add_argument("--calibrate-on", default="", metavar="KIND", help="calibrate on one sort only: jargon, manual, python (all)")
     command.add_argument("--only", default="", metavar="TEXT", help="only schemes whose name has one of these, by comma")
+    command.add_argument("--key-biases", action="store_true", help="with constants of 100 to 350 on some of the model's keys (variants.py)")
     command.add_argument("--quick", action="store_true", help="two texts, no calibration: a look in a minute")
     command.add_argument("--require", action="append", default=[], metavar="ROW.TIER", help="fail unless every model reaches this; may repeat")
     command.add_argument("--program", help="the program sluice (of build/release)")
@@ -48,14 +49,15 @@ def trials_of(options, tokenizer):
 
 
 def schemes_of(options, model, loaded):
-    from sluice.quality import calibration, comparison, sluice_program, texts
-    material = None
+    from sluice.quality import calibration, comparison, profiles, sluice_program, texts
+    material = profile_of = None
+    program = sluice_program.Program(options.program)
     if not options.quick:
         chosen = [passage for passage in texts.CALIBRATION if passage.kind == options.calibrate_on or not options.calibrate_on]
         material = calibration.ensure(model, loaded, chosen)
-    profiles = [tuple(pair.split("=", 1)) for pair in options.profile]
-    program = sluice_program.Program(options.program)
-    schemes = comparison.peer_schemes(material) + comparison.sluice_schemes(program, material, options.tiers.split(","), profiles)
+        profile_of = lambda tier: profiles.ensure(program, tier, material, model, loaded)  # noqa: E731
+    given = [tuple(pair.split("=", 1)) for pair in options.profile]
+    schemes = comparison.peer_schemes(material) + comparison.sluice_schemes(program, options.tiers.split(","), profile_of, given)
     wanted = [word for word in options.only.split(",") if word]
     return [scheme for scheme in schemes if not wanted or any(word in scheme.name for word in wanted)]
 
@@ -83,7 +85,8 @@ def repeating_command(options, model):
             words += ["--" + name.replace("_", "-"), str(getattr(options, name))]
     for path in options.text:
         words += ["--text", path]
-    return shlex.join(words + (["--quick"] if options.quick else []))
+    words += ["--" + name.replace("_", "-") for name in ("key_biases", "quick") if getattr(options, name)]
+    return shlex.join(words)
 
 
 def is_reached(document, wanted):
@@ -93,9 +96,11 @@ def is_reached(document, wanted):
 
 def one_model(options, name):
     """The report on one model."""
-    from sluice.quality import comparison, judge, loading, sluice_program, texts
+    from sluice.quality import comparison, judge, loading, sluice_program, texts, variants
     path = loading.model_path(name)
     loaded = loading.load_model(name)
+    if options.key_biases:
+        variants.add_key_biases(loaded[0])
     trials, passages = trials_of(options, loaded[1])
     if options.suite == "lossless":
         caches = [judge.Judge(loaded[0], trial).cache for trial in trials]
@@ -108,10 +113,16 @@ def one_model(options, name):
 
 def judged_report(options, path, trials, loaded):
     from sluice.quality import comparison, loading, measure
-    model = loading.fingerprint(path)
+    model = loading.fingerprint(path) + ("-key-biases" if options.key_biases else "")
     schemes = schemes_of(options, model, loaded)
     results = measure.measure(loaded[0], measure.Ledger(model), trials, schemes)
-    return comparison.report(path.name, options.suite, trials, comparison.as_samples(schemes, results))
+    return comparison.report(path.name, suite_name(options), trials, comparison.as_samples(schemes, results))
+
+
+def suite_name(options):
+    """What is judged, in one word or two: the suite, and how this run departs from the usual one."""
+    return " ".join([options.suite, *(["calibrated on", options.calibrate_on] if options.calibrate_on else []),
+                     *(["with key biases"] if options.key_biases else [])])
 
 
 def strict(document):
@@ -136,7 +147,7 @@ def loose(document):
 
 
 def picture_stem(document):
-    return f"{document['model'].split('-')[0].lower()}-{document['suite']}"
+    return f"{document['model'].split('-')[0].lower()}-{document['suite'].replace(' ', '-')}"
 
 
 def run_report(options):

@@ -40,19 +40,15 @@ def peer_schemes(material):
     return schemes
 
 
-def sluice_schemes(program, material, tiers, profiles=()):
-    """Sluice at every level of the wanted tiers. profiles: (tier, path) pairs made elsewhere; material: what to calibrate on."""
+def sluice_schemes(program, tiers, profile_of, given=()):
+    """Sluice at every level of the wanted tiers. given: (tier, path) pairs made elsewhere; profile_of: tier number to path, or None."""
     schemes = [sluice_program.Sluice(program, "T0", level) for level in PLAIN_LEVELS if "T0" in tiers]
-    given = dict(profiles)
     for tier in tiers:
-        if tier in given:
-            path, levels = given[tier], sluice_program.levels_of(program, given[tier])
-        elif tier != "T0" and material is not None:
-            path, told = sluice_program.calibrated(program, int(tier[1]), material)
-            levels = sluice_program.whole_levels(told["levels"])
-        else:
-            continue
-        schemes += [sluice_program.Sluice(program, tier, level, path) for level in levels]
+        path = dict(given).get(tier)
+        if path is None and tier != "T0" and profile_of is not None:
+            path = profile_of(int(tier[1]))
+        if path is not None:
+            schemes += sluice_program.schemes_of(program, tier, path)
     return schemes
 
 

@@ -2,10 +2,7 @@
 curve that `sluice codec calibrate --sensitivity` reads, so that a level's name keeps its promise. No held-out text is touched.
 """
 
-import json
 import pathlib
-
-import numpy as np
 
 
 def add_sensitivity(commands):
@@ -17,32 +14,11 @@ def add_sensitivity(commands):
     command.set_defaults(run=run_sensitivity)
 
 
-def curve_of(levels, results, tier):
-    """Points by rising step; KL made to rise with it, since the reader asks for that and noise can break it."""
-    points = []
-    for name, entry in levels.items():
-        kl = np.concatenate([score.kl for _, score in results[name]])
-        points.append({"tier": tier, "step": entry["step"], "kl_mean": float(kl.mean()), "kl_p99": float(np.quantile(kl, 0.99))})
-    points.sort(key=lambda point: point["step"])
-    distinct = [point for number, point in enumerate(points) if not number or point["step"] > points[number - 1]["step"]]
-    for before, after in zip(distinct, distinct[1:]):
-        for key in ("kl_mean", "kl_p99"):
-            after[key] = max(after[key], before[key])
-    return distinct
-
-
 def run_sensitivity(options):
-    from sluice.quality import calibration, loading, measure, sluice_program, texts, trials
-    path = loading.model_path(options.model)
-    model, loaded = loading.fingerprint(path), loading.load_model(options.model)
+    from sluice.quality import calibration, loading, profiles, sluice_program, texts
+    model, loaded = loading.fingerprint(loading.model_path(options.model)), loading.load_model(options.model)
     material = calibration.ensure(model, loaded, texts.CALIBRATION)
-    program = sluice_program.Program(options.program)
-    profile, told = sluice_program.calibrated(program, options.tier, material)
-    levels = sluice_program.whole_levels(told["levels"])
-    schemes = {name: sluice_program.Sluice(program, f"T{options.tier}", name, profile) for name in levels}
-    judged = trials.text_trials(loaded[1], texts.TUNING, calibration.CONTEXT, calibration.FOLLOWING)
-    measured = measure.measure(loaded[0], measure.Ledger(model), judged, list(schemes.values()))
-    curve = curve_of(levels, {name: measured[scheme.name] for name, scheme in schemes.items()}, options.tier)
-    pathlib.Path(options.out).write_text(json.dumps({"curve": curve}, indent=1) + "\n", encoding="utf-8")
+    curve = profiles.measured_curve(sluice_program.Program(options.program), options.tier, material, model, loaded)
+    profiles.write_curve(pathlib.Path(options.out), curve)
     print(f"{options.out}: {len(curve)} points of tier {options.tier}")
     return 0

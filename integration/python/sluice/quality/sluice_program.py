@@ -4,7 +4,6 @@ import hashlib
 import json
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -16,8 +15,6 @@ from sluice.quality.environment import Absent, quality_folder
 
 BUILT = pathlib.Path(__file__).resolve().parents[4] / "build/release/integration/programs/sluice"
 TIMEOUT_S = 3600
-# Names and predicted KL of the levels that a curve is made of: close enough together to read between them.
-LEVELS = (("transparent", 0.0001), ("finer", 0.0005), ("fine", 0.002), ("default", 0.007), ("base", 0.028), ("deep", 0.09))
 
 
 class Program:
@@ -38,12 +35,18 @@ class Program:
 
 
 class Sluice(Scheme):
-    """tier: "T0" without a profile; level: as `sluice codec encode --level` names it; the cache goes in as dtype."""
+    """tier: "T0" without a profile; level: as `sluice codec encode --level` names it; the cache goes in as dtype.
 
-    def __init__(self, program, tier, level, profile=None, dtype="F16"):
+    stages: the first so many of a nested level, which makes a curve of its own; 0 for a level of one.
+    """
+
+    def __init__(self, program, tier, level, profile=None, dtype="F16", stages=0):
         told = "" if profile is None else hashlib.sha256(pathlib.Path(profile).read_bytes()).hexdigest()[:16]
-        super().__init__(f"Sluice {tier} {level}", f"Sluice {tier}", f"{program.identity}/{told}/{dtype}")
+        nested = f" {level}" if stages else ""
+        super().__init__(f"Sluice {tier} {level}" + (f" {stages}" if stages else ""), f"Sluice {tier}{nested}",
+                         f"{program.identity}/{told}/{dtype}")
         self.program, self.level, self.dtype = program, level, dtype
+        self.stages = ["--stages", stages] if stages else []
         self.profile = [] if profile is None else ["--profile", profile]
 
     def code(self, cache):
@@ -51,7 +54,7 @@ class Sluice(Scheme):
             given, sent, back = (pathlib.Path(folder) / name for name in ("in.safetensors", "sent.slk", "back.safetensors"))
             metadata = rope_metadata(cache.ropes) | {"position.first": "0"}
             safetensors_file.write(given, {"k": (cache.k, self.dtype), "v": (cache.v, self.dtype)}, metadata)
-            self.program.run("encode", given, sent, "--level", self.level, *self.profile)
+            self.program.run("encode", given, sent, "--level", self.level, *self.stages, *self.profile)
             self.program.run("decode", sent, back, *self.profile)
             tensors, _ = safetensors_file.read(back)
             k, v = (np.array(tensors[name], np.float32) for name in "kv")
@@ -64,29 +67,16 @@ def scratch():
     return folder
 
 
-def calibrated(program, tier, material):
-    """(profile of `sluice codec calibrate` for this tier number, what it told as JSON); made once and kept."""
-    folder = quality_folder() / "profiles"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{material.identity}-{program.identity}-t{tier}.slp"
-    told = path.with_suffix(".json")
-    if not told.exists():
-        print(f"  calibrating tier {tier} on {len(material.paths)} dumps", file=sys.stderr, flush=True)
-        options = [word for name, kl in LEVELS for word in ("--level", f"{name}={kl}")]
-        answer = program.run("calibrate", "--out", path, "--tier", tier, "--format", "json", *options, "--kv", *material.paths)
-        told.write_text(answer, encoding="utf-8")
-    return path, json.loads(told.read_text(encoding="utf-8"))
-
-
-def whole_levels(levels):
-    """{level name: its entry with all stages} of a list with an entry for each level and number of stages."""
-    best = {}
-    for entry in levels:
-        if entry["stages"] >= best.get(entry["level"], entry)["stages"]:
-            best[entry["level"]] = entry
-    return best
-
-
 def levels_of(program, profile):
-    """Names of the levels that a profile offers."""
-    return [level["level"] for level in json.loads(program.run("inspect", profile, "--format", "json"))["levels"]]
+    """The levels that a profile offers: {name: [what it promises with 1, 2, .. stages: bits_per_value, kl_mean, kl_p99, step]}."""
+    told = json.loads(program.run("inspect", profile, "--format", "json"))["levels"]
+    return {level["level"]: [stage | {"step": level["step"] / 3**number} for number, stage in enumerate(level["stages"])] for level in told}
+
+
+def schemes_of(program, tier, profile):
+    """One scheme a level, and one a stage of nested ones."""
+    schemes = []
+    for level, promises in levels_of(program, profile).items():
+        stages = range(1, len(promises) + 1) if len(promises) > 1 else (0,)
+        schemes += [Sluice(program, tier, level, profile, stages=count) for count in stages]
+    return schemes
