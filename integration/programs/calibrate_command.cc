@@ -10,7 +10,7 @@
 #include "integration/calibration_dump.h"
 #include "integration/file_output.h"
 #include "integration/mapped_file.h"
-#include "integration/programs/codec_files.h"
+#include "integration/profile_file.h"
 #include "integration/programs/command_line.h"
 #include "kernels/table.h"
 #include "transport/asio.h"
@@ -164,7 +164,7 @@ ExitCode fail_on_dumps(const Error& error, const Dumps& dumps) {
 /// Puts the measured curve into a profile that there is; nothing else of it changes.
 Result<std::size_t> restate(const CalibrateArguments& arguments) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
-  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, read_profile(kernels, arguments.profile));
+  SLUICE_ASSIGN(const std::optional<codec::Profile> profile, integration::read_profile(kernels, arguments.profile));
   codec::ProfileContents contents = profile->contents();
   SLUICE_ASSIGN(const MappedFile curve, MappedFile::open(arguments.sensitivity));
   SLUICE_ASSIGN(const auto points, integration::read_kl_curve(curve.bytes(), contents.tier));
