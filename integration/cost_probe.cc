@@ -1,18 +1,18 @@
 #include "integration/cost_probe.h"
 
 #include <algorithm>
-#include <array>
 #include <random>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "integration/codec_rates.h"
 #include "scheduler/cost.h"
 
 namespace sluice::integration {
 namespace {
 
-constexpr int kRounds = 3;
+constexpr std::size_t kRounds = 3;
 
 /// Half-precision-like noise of moderate size: exponents as real rows have them, no NaN in any type.
 void fill(KvPlanes& planes) {
@@ -68,25 +68,10 @@ Result<scheduler::PartTable<BitsPerSecond>> measure_decode(UnitCoder& coder, con
   SLUICE_ASSIGN(const Geometry geometry, Geometry::make(shape, model.rope, {shape.tokens, shape.layers}));
   SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(shape));
   fill(planes);
-  const UnitKey unit = geometry.unit_at(RequestId(1), 0);
-  SLUICE_ASSIGN(const StoredUnit made, coder.encode(planes, geometry, unit, {}));
+  SLUICE_ASSIGN(const std::vector<CodecRate> levels, measure_codec(coder, planes, geometry, kRounds, clock));
   scheduler::PartTable<BitsPerSecond> rates = scheduler::DecodeCosts::default_rates();
-  std::vector<const StoredPart*> stages;
-  for (const StoredPart& part : made) {
-    const bool is_stage = scheduler::part_place(part.part) < scheduler::kStageParts;
-    std::vector<const StoredPart*> parts = {&part};
-    if (is_stage) {
-      stages.push_back(&part);
-      parts = stages;
-    }
-    std::array<Duration, kRounds> spent;
-    for (Duration& round : spent) {
-      const Instant start = clock.now();
-      SLUICE_TRY(coder.decode(parts, geometry, unit, planes));
-      round = std::max(clock.now() - start, Duration(1));
-    }
-    std::sort(spent.begin(), spent.end());
-    rates[part.part] = rate_of(shape.raw_bytes(), spent[kRounds / 2]);
+  for (const CodecRate& level : levels) {
+    rates[level.part] = rate_of(level.raw, std::max(level.decode.median, Duration(1)));
   }
   return rates;
 }

@@ -74,6 +74,8 @@ std::optional<integration::LoadedConfig> load(const ConfigArguments& arguments);
 
 /// Each of these adds its command to `app`; the command's callback sets invocation.run.
 void add_version_command(CLI::App& app, Invocation& invocation);
+/// bench.
+void add_bench_command(CLI::App& app, Invocation& invocation);
 /// config check, explain, init.
 void add_config_command(CLI::App& app, Invocation& invocation);
 /// doctor.

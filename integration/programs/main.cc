@@ -41,6 +41,7 @@ ExitCode run(int count, char** words) {
   app.require_subcommand(1);
   app.fallthrough();
   add_version_command(app, invocation);
+  add_bench_command(app, invocation);
   add_config_command(app, invocation);
   add_doctor_command(app, invocation);
   add_codec_command(app, invocation);

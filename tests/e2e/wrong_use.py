@@ -53,7 +53,7 @@ def cases():
         setting("planner.policy=best"), setting("codec.parts=gzip"), setting("listen.data=7411"),
         setting("listen.admin=10.0.0.1:7412"), setting("engine.kind=llama_cpp"), setting("discovery.peers=d1"),
         ["config", "explain", "--set"], ["status", "--node", "nowhere"], ["status", "--deadline", "5"], ["request"],
-        ["doctor", "--peer", "d1"], ["drain", "--nodes", "x"],
+        ["doctor", "--peer", "d1"], ["drain", "--nodes", "x"], ["bench", "--rounds", "0"], ["bench", "--level", "nested"],
     ]
     port = closed_port()
     yield from ((arguments, {}, USAGE) for arguments in plain)
@@ -97,7 +97,8 @@ def codec_cases():
                       ["codec", "encode", "{dir}/binary.toml", "{dir}/out", "--level", "best"],
                       ["codec", "encode", "{dir}/binary.toml", "{dir}/out", "--chunk-tokens", "0"], ["codec", "inspect", "{dir}"]):
         yield arguments, {}, USAGE
-    for arguments in (["codec", "encode", "{dir}/missing", "{dir}/out"], ["codec", "encode", "{dir}/binary.toml", "{dir}/out"],
+    for arguments in (["bench", "--kv", "{dir}/missing"], ["bench", "--kv", "{dir}/binary.toml"],
+                      ["bench", "--profile", "{dir}/binary.toml"], ["codec", "encode", "{dir}/missing", "{dir}/out"], ["codec", "encode", "{dir}/binary.toml", "{dir}/out"],
                       ["codec", "decode", "{dir}/binary.toml", "{dir}/out"], ["codec", "inspect", "{dir}/binary.toml"]):
         yield arguments, {}, FAILED
 
