@@ -98,9 +98,9 @@ void NestedDecoder::start(const FrameView& base) {
 }
 
 Result<void> NestedDecoder::read_stage(std::size_t stage, Cursor& cursor) {
-  for (std::size_t stream = 0; stream < cursor.layout.streams; ++stream) {
-    SLUICE_ASSIGN(StreamReader reader, open_stream(stage, stream, cursor));
-    SLUICE_TRY(read_stream(stage, stream, reader));
+  const std::size_t streams = cursor.layout.streams;
+  for (std::size_t first = 0; first < streams; first += kStreamsAtOnce) {
+    SLUICE_TRY(read_streams(stage, first, std::min(kStreamsAtOnce, streams - first), cursor));
   }
   return {};
 }
@@ -128,17 +128,25 @@ Result<StreamReader> NestedDecoder::open_stream(std::size_t stage, std::size_t s
   return reader;
 }
 
-Result<void> NestedDecoder::read_stream(std::size_t stage, std::size_t stream, StreamReader& reader) {
-  if (stage == 0 && layout_.has_profile && stream % 2 == 0) read_token_classes(stream / 2, reader);
-  const PlanInput input{.classes = classes_of(stage, stream), .width = layout_.width, .groups = &groups_of(stream)};
-  layout_.has_profile ? plan_by_class(input, plan_) : plan_by_channel(input, plan_);
+Result<void> NestedDecoder::read_streams(std::size_t stage, std::size_t first, std::size_t count, Cursor& cursor) {
+  const std::span<StreamRuns> streams = std::span(at_once_).first(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t stream = first + i;
+    SLUICE_ASSIGN(streams[i].reader, open_stream(stage, stream, cursor));
+    if (stage == 0 && layout_.has_profile && stream % 2 == 0) read_token_classes(stream / 2, streams[i].reader);
+    const PlanInput input{.classes = classes_of(stage, stream), .width = layout_.width, .groups = &groups_of(stream)};
+    layout_.has_profile ? plan_by_class(input, streams[i].plan) : plan_by_channel(input, streams[i].plan);
+    streams[i].indices = indices_of(stream);
+  }
   if (stage != 0) {
-    runs_.read_refinement(stage, plan_, reader, indices_of(stream));
-  } else if (!runs_.read_base(plan_, reader, indices_of(stream))) {
+    runs_.read_refinement(stage, streams);
+  } else if (!runs_.read_base(streams)) {
     return Error{ErrorCode::kCorruptStream, 0, "escapes"};
   }
-  if (!kernels::is_finished(reader.words) || !reader.escapes.empty()) {
-    return Error{ErrorCode::kCorruptStream, 0, "stream end"};
+  for (const StreamRuns& stream : streams) {
+    if (!kernels::is_finished(stream.reader.words) || !stream.reader.escapes.empty()) {
+      return Error{ErrorCode::kCorruptStream, 0, "stream end"};
+    }
   }
   return {};
 }

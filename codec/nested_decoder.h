@@ -2,6 +2,7 @@
 // only then values into pages. What indices stand for is the only difference between the tiers.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -39,7 +40,7 @@ class NestedDecoder {
   void start(const FrameView& base);
   Result<void> read_stage(std::size_t stage, Cursor& cursor);
   Result<StreamReader> open_stream(std::size_t stage, std::size_t stream, Cursor& cursor) const;
-  Result<void> read_stream(std::size_t stage, std::size_t stream, StreamReader& reader);
+  Result<void> read_streams(std::size_t stage, std::size_t first, std::size_t count, Cursor& cursor);
   void read_token_classes(std::size_t layer, StreamReader& reader);
   std::span<const std::uint8_t> classes_of(std::size_t stage, std::size_t stream);
   void rebuild_references();
@@ -67,7 +68,7 @@ class NestedDecoder {
   std::vector<std::int16_t> indices_;           ///< [streams][width][places]
   std::vector<float> decoded_;                  ///< [streams][width][tokens] base coefficients; only with prediction
   // Scratch.
-  RunPlan plan_;
+  std::array<StreamRuns, kStreamsAtOnce> at_once_;
   std::vector<std::uint8_t> classes_;
   std::vector<std::uint8_t> token_classes_;
   UnitRotation rotation_;

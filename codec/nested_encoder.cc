@@ -17,7 +17,10 @@ constexpr ContentHash kAnyProfile(1);
 }  // namespace
 
 NestedEncoder::NestedEncoder(const kernels::KernelTable& kernels, const EncoderOptions& options)
-    : kernels_(&kernels), options_(options), tables_(make_static_tables()), runs_(kernels, *tables_) {
+    : kernels_(&kernels),
+      options_(options),
+      tables_(make_static_tables()),
+      runs_(kStreamsAtOnce * kNestedStages, RunEncoder(kernels, *tables_)) {
   if (options.profile == nullptr) return;
   profile_planes_.emplace(kernels, *options.profile, options.level);
   stages_ = options.profile->contents().levels[options.level].stages.count();
@@ -91,7 +94,7 @@ Result<EncodedUnit> NestedEncoder::encode(const kernels::UnitView& unit, const U
   const std::uint64_t first_coded = context.first_position.value() + base.header.raw_tokens.count();
   rotation_.start(base.header.rope, context.first_layer, first_coded, layout.runs.coded());
   for (auto& columns : columns_) columns.resize(layout.indices());
-  words_.resize(2 * layout.max_symbols());
+  for (auto& words : words_) words.resize(2 * layout.max_symbols());
   escapes_.clear();
   if (profile_planes_) {
     profile_planes_->start({.first_layer = context.first_layer.value(),
@@ -103,8 +106,11 @@ Result<EncodedUnit> NestedEncoder::encode(const kernels::UnitView& unit, const U
   } else {
     group_by_age(layout.runs.ordinary, layout.runs.fine, groups_);
   }
+  collected_ = 0;
   for (std::size_t layer = 0; layer < unit.shape.layers.count(); ++layer) {
-    SLUICE_TRY(encode_layer(unit, layer, stages));
+    SLUICE_TRY(collect_layer(unit, layer, stages));
+    const bool is_last = layer + 1 == unit.shape.layers.count();
+    if (is_last || collected_ == kStreamsAtOnce) write_collected(2 * layer + 2, stages);
   }
   if (!escapes_.empty()) {
     std::memcpy(stages[0].frame.data() + kFrameHeaderSize + stages[0].end, escapes_.data(), escapes_.size());
@@ -113,7 +119,7 @@ Result<EncodedUnit> NestedEncoder::encode(const kernels::UnitView& unit, const U
   return seal(stages, out);
 }
 
-Result<void> NestedEncoder::encode_layer(const kernels::UnitView& unit, std::size_t layer, Stages& stages) {
+Result<void> NestedEncoder::collect_layer(const kernels::UnitView& unit, std::size_t layer, Stages& stages) {
   const Stage& base = stages[0];
   for (const std::size_t side : {std::size_t{0}, std::size_t{1}})
     load_plane(unit, 2 * layer + side, base, columns_[side]);
@@ -122,7 +128,7 @@ Result<void> NestedEncoder::encode_layer(const kernels::UnitView& unit, std::siz
   for (std::size_t stream = 2 * layer; stream < 2 * layer + 2; ++stream) {
     SLUICE_ASSIGN(const CodedPlane plane, code_plane(stream, base));
     const std::size_t escapes_before = escapes_.size();
-    for (std::size_t stage = 0; stage < stages_; ++stage) write_stream(stage, stream, plane, stages[stage]);
+    collect_stream(plane, stages);
     const std::size_t escapes = (escapes_.size() - escapes_before) / base.layout.escape_unit();
     store(base.frame, kFrameHeaderSize + base.layout.directory_at + stream * base.layout.entry_size + 4,
           static_cast<std::uint32_t>(escapes));
@@ -167,27 +173,52 @@ void NestedEncoder::write_side_information(std::size_t stream, const Stage& base
   std::memcpy(payload + layout.classes_at + stream * layout.width, fit_.classes.data(), layout.width);
 }
 
-void NestedEncoder::write_stream(std::size_t stage_index, std::size_t stream, const CodedPlane& plane, Stage& stage) {
-  const NestedLayout& layout = stage.layout;
-  const PlanInput input{.classes = plane.classes[stage_index], .width = layout.width, .groups = plane.groups};
-  layout.has_profile ? plan_by_class(input, plan_) : plan_by_channel(input, plan_);
-  runs_.clear();
-  if (stage_index == 0) {
-    if (!plane.token_classes.empty()) runs_.add(*plane.token_class_table, plane.token_classes);
-    runs_.add_base(plan_, plane.indices[0], layout.has_profile ? EscapeForm::kBytes : EscapeForm::kWords);
-    escapes_.insert(escapes_.end(), runs_.escapes().begin(), runs_.escapes().end());
-  } else {
-    runs_.add_refinement(stage_index, plan_, plane.indices[stage_index - 1], plane.indices[stage_index]);
+void NestedEncoder::collect_stream(const CodedPlane& plane, const Stages& stages) {
+  for (std::size_t stage = 0; stage < stages_; ++stage) {
+    const NestedLayout& layout = stages[stage].layout;
+    const PlanInput input{.classes = plane.classes[stage], .width = layout.width, .groups = plane.groups};
+    layout.has_profile ? plan_by_class(input, plan_) : plan_by_channel(input, plan_);
+    RunEncoder& runs = runs_[collected_ * kNestedStages + stage];
+    runs.clear();
+    if (stage != 0) {
+      runs.add_refinement(stage, plan_, plane.indices[stage - 1], plane.indices[stage]);
+      continue;
+    }
+    if (!plane.token_classes.empty()) runs.add(*plane.token_class_table, plane.token_classes);
+    runs.add_base(plan_, plane.indices[0], layout.has_profile ? EscapeForm::kBytes : EscapeForm::kWords);
+    escapes_.insert(escapes_.end(), runs.escapes().begin(), runs.escapes().end());
   }
-  const kernels::RansWriter writer = runs_.encode(words_);
-  const std::size_t size = static_cast<std::size_t>(words_.data() + words_.size() - writer.cursor);
+  ++collected_;
+}
+
+// Codes the streams before number `end` that wait for it.
+void NestedEncoder::write_collected(std::size_t end, Stages& stages) {
+  for (std::size_t stage = 0; stage < stages_; ++stage) {
+    std::array<kernels::RansWriter, kStreamsAtOnce> writers;
+    std::array<kernels::RansEncodeStream, kStreamsAtOnce> streams;
+    for (std::size_t i = 0; i < collected_; ++i) {
+      writers[i] = kernels::open_rans_writer(words_[i]);
+      streams[i] = {.writer = &writers[i], .runs = runs_[i * kNestedStages + stage].runs()};
+    }
+    kernels_->rans_encode_streams(std::span(streams).first(collected_));
+    for (std::size_t i = 0; i < collected_; ++i) {
+      const auto size = static_cast<std::size_t>(words_[i].data() + words_[i].size() - writers[i].cursor);
+      SLUICE_ASSERT(size <= 2 * max_words(runs_[i * kNestedStages + stage].symbols()));
+      write_stream(end - collected_ + i, writers[i], {writers[i].cursor, size}, stages[stage]);
+    }
+  }
+  collected_ = 0;
+}
+
+void NestedEncoder::write_stream(std::size_t stream, const kernels::RansWriter& writer,
+                                 std::span<const std::byte> words, Stage& stage) const {
+  const NestedLayout& layout = stage.layout;
   std::byte* const payload = stage.frame.data() + kFrameHeaderSize;
-  SLUICE_ASSERT(size <= 2 * max_words(runs_.symbols()));
-  std::memcpy(payload + stage.end, writer.cursor, size);
-  stage.end += size;
+  std::memcpy(payload + stage.end, words.data(), words.size());
+  stage.end += words.size();
   std::memcpy(payload + layout.states_at + 4 * stream * layout.lanes, writer.states.data(), 4 * layout.lanes);
   store(stage.frame, kFrameHeaderSize + layout.directory_at + stream * layout.entry_size,
-        static_cast<std::uint32_t>(size / 2));
+        static_cast<std::uint32_t>(words.size() / 2));
 }
 
 EncodedUnit NestedEncoder::seal(Stages& stages, std::span<std::byte> out) const {

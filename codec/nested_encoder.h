@@ -43,18 +43,24 @@ class NestedEncoder {
 
   FrameHeader header_of(const kernels::UnitView& unit, const UnitContext& context) const;
   Stages plan(const kernels::UnitView& unit, const UnitContext& context, std::span<std::byte> out) const;
-  Result<void> encode_layer(const kernels::UnitView& unit, std::size_t layer, Stages& stages);
+  Result<void> collect_layer(const kernels::UnitView& unit, std::size_t layer, Stages& stages);
   void load_plane(const kernels::UnitView& unit, std::size_t stream, const Stage& base, std::span<float> columns);
   Result<CodedPlane> code_plane(std::size_t stream, const Stage& base);
   void write_side_information(std::size_t stream, const Stage& base) const;
-  void write_stream(std::size_t stage_index, std::size_t stream, const CodedPlane& plane, Stage& stage);
+  void collect_stream(const CodedPlane& plane, const Stages& stages);
+  void write_collected(std::size_t end, Stages& stages);
+  void write_stream(std::size_t stream, const kernels::RansWriter& writer, std::span<const std::byte> words,
+                    Stage& stage) const;
   EncodedUnit seal(Stages& stages, std::span<std::byte> out) const;
 
   const kernels::KernelTable* kernels_;
   EncoderOptions options_;
   std::size_t stages_ = kNestedStages;
   std::unique_ptr<const StaticTables> tables_;
-  RunEncoder runs_;
+  /// Streams that wait to be coded side by side, and their symbols by stage.
+  static constexpr std::size_t kStreamsAtOnce = 4;
+  std::size_t collected_ = 0;
+  std::vector<RunEncoder> runs_;  ///< [kStreamsAtOnce][kNestedStages]
   std::optional<ProfilePlanes> profile_planes_;
   UnitRotation rotation_;
   StripScratch strip_;
@@ -62,7 +68,7 @@ class NestedEncoder {
   PlaneFit fit_;
   TokenGroups groups_;
   RunPlan plan_;
-  std::vector<std::byte> words_;
+  std::array<std::vector<std::byte>, kStreamsAtOnce> words_;
   std::vector<std::byte> escapes_;
 };
 

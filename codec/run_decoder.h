@@ -1,7 +1,8 @@
-// Words of one stream back to indices, by the runs of a plan. The mirror of run_encoder.h. Invariant: whatever the
+// Words of streams back to indices, by the runs of their plans. The mirror of run_encoder.h. Invariant: whatever the
 // words say, no more than the plan's symbols are read and written; damage is reported, never followed.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -21,25 +22,47 @@ struct StreamReader {
   EscapeForm form = EscapeForm::kWords;
 };
 
+/// One stream's plan, reader and indices.
+struct StreamRuns {
+  RunPlan plan;
+  StreamReader reader;
+  std::span<std::int16_t> indices;
+};
+
+/// Streams that are decoded side by side: what keeps one core busy (kernels/rans.h).
+inline constexpr std::size_t kStreamsAtOnce = 8;
+
 /// Threads: one call at a time.
 class RunDecoder {
  public:
   RunDecoder(const kernels::KernelTable& kernels, const StaticTables& tables) : kernels_(&kernels), tables_(&tables) {}
 
-  /// Fills the pieces of a base plan; false when escapes ran out.
-  bool read_base(const RunPlan& plan, StreamReader& reader, std::span<std::int16_t> indices);
+  /// Fills the pieces of base plans; false when escapes of a stream ran out.
+  /// Precondition: at most kStreamsAtOnce streams, here and below.
+  bool read_base(std::span<StreamRuns> streams);
   /// Replaces coarse indices by fine ones; silent ones by three times themselves.
-  void read_refinement(std::size_t stage, const RunPlan& plan, StreamReader& reader, std::span<std::int16_t> indices);
+  void read_refinement(std::size_t stage, std::span<StreamRuns> streams);
 
  private:
-  bool read_run(const Run& run, StreamReader& reader, std::span<std::int16_t> indices);
-  bool fill_escapes(std::uint32_t largest, StreamReader& reader, std::span<std::int16_t> indices) const;
+  /// Of one stream while it is read.
+  struct Scratch {
+    std::vector<std::uint8_t> symbols;
+    std::vector<std::uint8_t> contexts;
+    std::vector<std::int16_t> run;
+    std::vector<kernels::RansDecodeRun> runs;
+  };
+
+  void decode(std::span<StreamRuns> streams) const;
+  void plan_base(const RunPlan& plan, Scratch& scratch) const;
+  void plan_refinement(std::size_t stage, StreamRuns& stream, Scratch& scratch) const;
+  bool unfold_base(StreamRuns& stream, Scratch& scratch) const;
+  void refine(StreamRuns& stream, Scratch& scratch) const;
+  bool fill_escapes(std::uint32_t largest, std::span<const std::uint8_t> symbols, StreamReader& reader,
+                    std::span<std::int16_t> indices) const;
 
   const kernels::KernelTable* kernels_;
   const StaticTables* tables_;
-  std::vector<std::uint8_t> symbols_;
-  std::vector<std::uint8_t> contexts_;
-  std::vector<std::int16_t> run_;
+  std::array<Scratch, kStreamsAtOnce> scratch_;
 };
 
 }  // namespace sluice::codec

@@ -10,13 +10,15 @@ namespace sluice::codec {
 
 void RunEncoder::clear() {
   runs_.clear();
+  counts_.clear();
   symbols_.clear();
   contexts_.clear();
   escapes_.clear();
 }
 
-std::span<std::uint8_t> RunEncoder::append(const kernels::RansTable& table, std::size_t count) {
-  runs_.push_back({.tables = &table, .first = symbols_.size(), .count = count});
+std::span<std::uint8_t> RunEncoder::append(const kernels::RansEncodeRun& run, std::size_t count) {
+  runs_.push_back(run);
+  counts_.push_back(count);
   symbols_.resize(symbols_.size() + count);
   return std::span(symbols_).last(count);
 }
@@ -33,7 +35,7 @@ std::span<const std::int16_t> RunEncoder::gather(const RunPlan& plan, const Run&
 }
 
 void RunEncoder::add(const kernels::RansTable& table, std::span<const std::uint8_t> symbols) {
-  const std::span<std::uint8_t> copy = append(table, symbols.size());
+  const std::span<std::uint8_t> copy = append({.table = &table}, symbols.size());
   std::copy(symbols.begin(), symbols.end(), copy.begin());
 }
 
@@ -50,11 +52,11 @@ void RunEncoder::add_base(const RunPlan& plan, std::span<const std::int16_t> ind
       high = std::span(gathered_fine_).first(whole.size());
     }
     const std::uint32_t largest = tables_->largest[code.table];
-    const std::span<std::uint8_t> symbols = append(tables_->base[code.table], run.symbols);
+    const std::span<std::uint8_t> symbols = append({.table = &tables_->base[code.table]}, run.symbols);
     if (kernels_->fold(high, largest, symbols) != 0) append_escapes(largest, symbols, high, form);
     if (code.low_bits == 0) continue;
     const std::int32_t half = 1 << code.low_bits >> 1;
-    const std::span<std::uint8_t> low = append(tables_->uniform[code.low_bits], run.symbols);
+    const std::span<std::uint8_t> low = append({.table = &tables_->uniform[code.low_bits]}, run.symbols);
     for (std::size_t i = 0; i < whole.size(); ++i) {
       low[i] = static_cast<std::uint8_t>((whole[i] + half) & (2 * half - 1));
     }
@@ -65,9 +67,7 @@ void RunEncoder::add_refinement(std::size_t stage, const RunPlan& plan, std::spa
                                 std::span<const std::int16_t> fine) {
   for (const Run& run : plan.runs) {
     const std::span<std::uint8_t> symbols =
-        append(tables_->refinement[stage - 1][run.coefficient_class][0], run.symbols);
-    runs_.back().has_contexts = true;
-    runs_.back().first_context = contexts_.size();
+        append({.by_context = &tables_->refinement[stage - 1][run.coefficient_class]}, run.symbols);
     contexts_.resize(contexts_.size() + run.symbols);
     kernels_->fold_refinement(gather(plan, run, coarse, gathered_), gather(plan, run, fine, gathered_fine_), symbols,
                               std::span(contexts_).last(run.symbols));
@@ -92,19 +92,17 @@ void RunEncoder::append_escapes(std::uint32_t largest, std::span<const std::uint
   }
 }
 
-kernels::RansWriter RunEncoder::encode(std::span<std::byte> room) const {
-  kernels::RansWriter writer = kernels::open_rans_writer(room);
-  for (std::size_t i = runs_.size(); i-- > 0;) {
-    const SymbolRun& run = runs_[i];
-    const auto symbols = std::span<const std::uint8_t>(symbols_).subspan(run.first, run.count);
-    if (!run.has_contexts) {
-      kernels_->rans_encode(writer, *run.tables, symbols);
-      continue;
-    }
-    const auto contexts = std::span<const std::uint8_t>(contexts_).subspan(run.first_context, run.count);
-    kernels_->rans_encode_context(writer, {run.tables, kernels::kRefinementContexts}, contexts, symbols);
+std::span<const kernels::RansEncodeRun> RunEncoder::runs() {
+  std::span<const std::uint8_t> symbols = symbols_;
+  const std::uint8_t* contexts = contexts_.data();
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    runs_[i].symbols = symbols.first(counts_[i]);
+    symbols = symbols.subspan(counts_[i]);
+    if (runs_[i].by_context == nullptr) continue;
+    runs_[i].contexts = contexts;
+    contexts += counts_[i];
   }
-  return writer;
+  return runs_;
 }
 
 }  // namespace sluice::codec

@@ -1,5 +1,5 @@
-// Indices of one stream to words, by the runs of a plan. Two passes: symbols forwards, since escapes stand in that
-// order, then rANS backwards. The mirror of run_decoder.h.
+// Indices of one stream to symbols, by the runs of a plan: forwards, since escapes stand in that order. rANS then takes
+// the runs backwards. The mirror of run_decoder.h.
 #pragma once
 
 #include <cstddef>
@@ -32,20 +32,13 @@ class RunEncoder {
   void add_refinement(std::size_t stage, const RunPlan& plan, std::span<const std::int16_t> coarse,
                       std::span<const std::int16_t> fine);
 
-  /// Codes what was added. Precondition: room for one word a symbol.
-  kernels::RansWriter encode(std::span<std::byte> room) const;
+  /// What was added, in the order of decoding.  Ownership: a view, valid until the next change.
+  std::span<const kernels::RansEncodeRun> runs();
   std::size_t symbols() const { return symbols_.size(); }
   std::span<const std::byte> escapes() const { return escapes_; }
 
  private:
-  struct SymbolRun {
-    const kernels::RansTable* tables = nullptr;
-    bool has_contexts = false;
-    std::size_t first = 0;
-    std::size_t count = 0;
-    std::size_t first_context = 0;
-  };
-  std::span<std::uint8_t> append(const kernels::RansTable& table, std::size_t count);
+  std::span<std::uint8_t> append(const kernels::RansEncodeRun& run, std::size_t count);
   std::span<const std::int16_t> gather(const RunPlan& plan, const Run& run, std::span<const std::int16_t> indices,
                                        std::vector<std::int16_t>& into) const;
   void append_escapes(std::uint32_t largest, std::span<const std::uint8_t> symbols,
@@ -53,7 +46,8 @@ class RunEncoder {
 
   const kernels::KernelTable* kernels_;
   const StaticTables* tables_;
-  std::vector<SymbolRun> runs_;
+  std::vector<kernels::RansEncodeRun> runs_;  ///< their memory is found out in runs()
+  std::vector<std::size_t> counts_;           ///< symbols of each run
   std::vector<std::uint8_t> symbols_;
   std::vector<std::uint8_t> contexts_;
   std::vector<std::byte> escapes_;

@@ -25,15 +25,15 @@ constexpr SpreadBoundaries kBoundaries;
 constexpr std::array<float, kShapes - 1> kShapeBoundaries{0.632F, 0.710F, 0.772F};
 
 void fill_refinement(const std::array<std::uint8_t, kRefinementNumbers>& numbers,
-                     std::array<StaticTables::Contexts, kClasses>& tables) {
-  std::array<std::uint16_t, kernels::kRefinementSymbols> frequencies{};
+                     std::array<kernels::RansContexts, kClasses>& tables) {
+  std::array<std::array<std::uint16_t, kernels::kRefinementSymbols>, kernels::kRefinementContexts> frequencies{};
   auto next = numbers.begin();
-  for (StaticTables::Contexts& contexts : tables) {
-    for (kernels::RansTable& table : contexts) {
-      std::copy_n(next, frequencies.size(), frequencies.begin());
-      next += static_cast<std::ptrdiff_t>(frequencies.size());
-      SLUICE_ASSERT(make_rans_table(frequencies, table));
+  for (kernels::RansContexts& contexts : tables) {
+    for (auto& own : frequencies) {
+      std::copy_n(next, own.size(), own.begin());
+      next += static_cast<std::ptrdiff_t>(own.size());
     }
+    SLUICE_ASSERT(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2]}, contexts));
   }
 }
 

@@ -23,6 +23,9 @@ inline constexpr std::size_t kFineSpreads = 4;
 /// Most low bits of an index that are sent as they are (coefficient_class.h).
 inline constexpr std::size_t kMaxLowBits = 6;
 
+static_assert(kernels::kRefinementContexts == kernels::kRansContexts);
+static_assert(kernels::kRefinementSymbols == kernels::kRansContextSymbols);
+
 inline constexpr std::size_t kBaseNumbers = 1996;
 inline constexpr std::size_t kRefinementNumbers = kClasses * kernels::kRefinementContexts * kernels::kRefinementSymbols;
 extern const std::array<std::uint8_t, kBaseNumbers> kBaseFrequencies;
@@ -42,11 +45,10 @@ std::size_t choose_class(float variance_in_steps, float magnitude_over_sigma);
 /// All tables, expanded.
 /// Threads: immutable.
 struct StaticTables {
-  using Contexts = std::array<kernels::RansTable, kernels::kRefinementContexts>;
   /// Largest magnitude that a base table codes; larger ones escape.
   std::array<std::uint8_t, kClasses> largest{};
   std::array<kernels::RansTable, kClasses> base{};
-  std::array<std::array<Contexts, kClasses>, 2> refinement{};
+  std::array<std::array<kernels::RansContexts, kClasses>, 2> refinement{};
   /// By number of bits: all symbols alike.
   std::array<kernels::RansTable, kMaxLowBits + 1> uniform{};
 };

@@ -15,6 +15,9 @@ inline constexpr std::size_t kRansLanes = 32;
 inline constexpr std::uint32_t kRansSlots = 256;
 inline constexpr std::uint32_t kRansStart = 1U << 16U;
 inline constexpr std::size_t kRansMaxSymbols = 64;
+/// Symbols that are coded by context: of so many kinds, in so many contexts.
+inline constexpr std::size_t kRansContexts = 3;
+inline constexpr std::size_t kRansContextSymbols = 5;
 
 /// A distribution as byte tables, for coders that search in registers instead of memory. Entries are of the symbols
 /// from `first`, the lowest of frequency above 0, on. A tree of depth d has its root at 1 and the children of i at 2i,
@@ -66,6 +69,26 @@ struct RansTable {
 /// A symbol of frequency 0 must never be encoded.  Threads: pure.
 bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& table);
 
+/// The tables of a symbol that has a context, side by side for coders that choose per lane.
+struct RansContextLookup {
+  static constexpr std::size_t kLanes = 32;
+  /// [symbol - 1][context]: where a symbol starts; kRansSlots when no slot reaches it.
+  alignas(64) std::array<std::array<std::uint16_t, kLanes>, kRansContextSymbols - 1> starts{};
+  /// [kRansContextSymbols * context + symbol], as in RansLookup.
+  alignas(64) std::array<std::uint16_t, kLanes> entry{};
+  alignas(64) std::array<std::uint16_t, kLanes> reciprocal{};
+  bool is_complete = false;  ///< false when a distribution is constant: its frequency has no place in an entry
+};
+struct RansContexts {
+  std::array<RansTable, kRansContexts> tables;
+  RansContextLookup lookup;
+};
+
+/// Expands one distribution a context; false, and untouched, unless each is one of make_rans_table with at most
+/// kRansContextSymbols symbols.  Threads: pure.
+bool make_rans_contexts(const std::array<std::span<const std::uint16_t>, kRansContexts>& frequencies,
+                        RansContexts& contexts);
+
 /// Encoder of one stream; words are written from the end of `room` downwards.
 struct RansWriter {
   std::array<std::uint32_t, kRansLanes> states{};
@@ -85,30 +108,34 @@ struct RansReader {
 /// True when a reader consumed exactly its words and every lane is back at the start.  Threads: pure.
 bool is_finished(const RansReader& reader);
 
-/// Runs are encoded in the reverse of the order in which they are decoded.
+/// One run of a stream.
 /// Precondition: room for one word a symbol.
 using RansEncodeFn = void(RansWriter& writer, const RansTable& table, std::span<const std::uint8_t> symbols);
 using RansDecodeFn = void(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols);
-/// The same with a table per symbol: tables[contexts[i]].
-using RansEncodeContextFn = void(RansWriter& writer, std::span<const RansTable> tables,
-                                 std::span<const std::uint8_t> contexts, std::span<const std::uint8_t> symbols);
-using RansDecodeContextFn = void(RansReader& reader, std::span<const RansTable> tables,
-                                 std::span<const std::uint8_t> contexts, std::span<std::uint8_t> symbols);
 
-/// Runs of independent streams, coded side by side: what one core does with the time that a lone stream spends waiting
-/// for its own states. Same result as one run after the other.
-/// Precondition: no stream occurs twice.
-struct RansEncodeRun {
+/// A run whose symbols have one table, or one of three each: that of contexts[i] < kRansContexts.
+template <typename Symbol>
+struct BasicRansRun {
+  const RansTable* table = nullptr;          ///< or
+  const RansContexts* by_context = nullptr;  ///< with
+  const std::uint8_t* contexts = nullptr;    ///< [symbols.size()]
+  std::span<Symbol> symbols;
+};
+using RansEncodeRun = BasicRansRun<const std::uint8_t>;
+using RansDecodeRun = BasicRansRun<std::uint8_t>;
+
+/// Streams that do not depend on each other, coded side by side: what one core does with the time that a lone stream
+/// spends waiting for its own states. Runs stand in the order of decoding; an encoder takes the last one first.
+/// Precondition: no stream occurs twice; in one call every run has contexts or none has.
+struct RansEncodeStream {
   RansWriter* writer = nullptr;
-  const RansTable* table = nullptr;
-  std::span<const std::uint8_t> symbols;
+  std::span<const RansEncodeRun> runs;
 };
-struct RansDecodeRun {
+struct RansDecodeStream {
   RansReader* reader = nullptr;
-  const RansTable* table = nullptr;
-  std::span<std::uint8_t> symbols;
+  std::span<const RansDecodeRun> runs;
 };
-using RansEncodeRunsFn = void(std::span<const RansEncodeRun> runs);
-using RansDecodeRunsFn = void(std::span<const RansDecodeRun> runs);
+using RansEncodeStreamsFn = void(std::span<const RansEncodeStream> streams);
+using RansDecodeStreamsFn = void(std::span<const RansDecodeStream> streams);
 
 }  // namespace sluice::kernels

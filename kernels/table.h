@@ -39,10 +39,8 @@ struct KernelTable {
   RefineFn* refine = nullptr;
   RansEncodeFn* rans_encode = nullptr;
   RansDecodeFn* rans_decode = nullptr;
-  RansEncodeContextFn* rans_encode_context = nullptr;
-  RansDecodeContextFn* rans_decode_context = nullptr;
-  RansEncodeRunsFn* rans_encode_runs = nullptr;
-  RansDecodeRunsFn* rans_decode_runs = nullptr;
+  RansEncodeStreamsFn* rans_encode_streams = nullptr;
+  RansDecodeStreamsFn* rans_decode_streams = nullptr;
 };
 
 /// The scalar truth; always there.  Threads: pure.

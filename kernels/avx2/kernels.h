@@ -8,10 +8,8 @@ namespace sluice::kernels::avx2 {
 
 RansDecodeFn rans_decode;
 RansEncodeFn rans_encode;
-RansDecodeRunsFn rans_decode_runs;
-RansEncodeRunsFn rans_encode_runs;
-RansDecodeContextFn rans_decode_context;
-RansEncodeContextFn rans_encode_context;
+RansDecodeStreamsFn rans_decode_streams;
+RansEncodeStreamsFn rans_encode_streams;
 GatherFn gather;
 ScatterFn scatter;
 RotateFn rotate;

@@ -75,31 +75,27 @@ class LargeSearch {
   const RansSearch* search_;
 };
 
-// Up to three contexts of up to five symbols: all distributions side by side in one register.
+// One table a context: all distributions side by side in one register.
 class ContextSearch {
  public:
-  static constexpr std::size_t kContexts = 3;
-  static constexpr std::size_t kSymbols = 5;
-
-  ContextSearch(std::span<const RansTable> tables, const std::uint8_t* contexts) : contexts_(contexts) {
-    alignas(16) std::array<std::array<std::uint8_t, 16>, kSymbols + 1> rows{};
-    for (std::size_t context = 0; context < tables.size(); ++context) {
-      const RansSearch& search = tables[context].search;
-      for (std::size_t symbol = 0; symbol < kSymbols; ++symbol) {
+  ContextSearch(const RansContexts& by_context, const std::uint8_t* contexts) : contexts_(contexts) {
+    alignas(16) std::array<std::array<std::uint8_t, 16>, kRansContextSymbols + 1> rows{};
+    for (std::size_t context = 0; context < kRansContexts; ++context) {
+      const RansSearch& search = by_context.tables[context].search;
+      for (std::size_t symbol = 0; symbol < kRansContextSymbols; ++symbol) {
         if (symbol != 0) rows[symbol - 1][context] = search.before[symbol];
-        rows[kSymbols - 1][context * kSymbols + symbol] = search.frequency[symbol];
-        rows[kSymbols][context * kSymbols + symbol] = search.start[symbol];
+        rows[kRansContextSymbols - 1][context * kRansContextSymbols + symbol] = search.frequency[symbol];
+        rows[kRansContextSymbols][context * kRansContextSymbols + symbol] = search.start[symbol];
       }
     }
-    for (std::size_t i = 0; i + 1 < kSymbols; ++i) pivots_[i] = twice(rows[i].data());
-    frequency_ = twice(rows[kSymbols - 1].data());
-    start_ = twice(rows[kSymbols].data());
+    for (std::size_t i = 0; i + 1 < kRansContextSymbols; ++i) pivots_[i] = twice(rows[i].data());
+    frequency_ = twice(rows[kRansContextSymbols - 1].data());
+    start_ = twice(rows[kRansContextSymbols].data());
   }
 
-  static bool can_walk(std::span<const RansTable> tables) {
-    return tables.size() <= kContexts && std::all_of(tables.begin(), tables.end(), [](const RansTable& table) {
-             return !table.search.is_constant && table.search.first == 0 && table.search.entries <= kSymbols;
-           });
+  static bool can_walk(const RansContexts& by_context) {
+    return std::all_of(by_context.tables.begin(), by_context.tables.end(),
+                       [](const RansTable& table) { return !table.search.is_constant && table.search.first == 0; });
   }
 
   Found operator()(__m256i slots, std::size_t first) const {
@@ -117,7 +113,7 @@ class ContextSearch {
 
  private:
   const std::uint8_t* contexts_;
-  __m256i pivots_[kSymbols - 1];
+  __m256i pivots_[kRansContextSymbols - 1];
   __m256i frequency_, start_;
 };
 
@@ -223,8 +219,15 @@ std::size_t finish(Run<Search>& run, std::size_t first, std::size_t count) {
   return std::min(first, count);
 }
 
+// One run of a stream with a table of its own.
+struct Work {
+  RansReader* reader = nullptr;
+  const RansTable* table = nullptr;
+  std::span<std::uint8_t> symbols;
+};
+
 template <typename Search>
-void decode_one(const RansDecodeRun& work) {
+void decode_one(const Work& work) {
   Run<Search> run(*work.reader, Search(*work.table), work.symbols.data());
   const std::size_t done = finish(run, 0, work.symbols.size());
   if (done < work.symbols.size()) {
@@ -235,25 +238,20 @@ void decode_one(const RansDecodeRun& work) {
 // Runs in turns over the groups that all of them have, then each alone. Indices are constants so that a stream's states
 // are variables of this function: in an array that is indexed they would be memory, stored and loaded in every group.
 template <typename Search, std::size_t... kIndex>
-void decode_together(const std::array<const RansDecodeRun*, kStreams>& work, std::index_sequence<kIndex...>) {
+void decode_together(const std::array<Work, kStreams>& work, std::index_sequence<kIndex...>) {
   std::array<Run<Search>, kStreams> runs{
-      Run<Search>(*work[kIndex]->reader, Search(*work[kIndex]->table), work[kIndex]->symbols.data())...};
-  const std::size_t shared = std::min({work[kIndex]->symbols.size()...});
+      Run<Search>(*work[kIndex].reader, Search(*work[kIndex].table), work[kIndex].symbols.data())...};
+  const std::size_t shared = std::min({work[kIndex].symbols.size()...});
   std::array<std::size_t, kStreams> done{};
   for (std::size_t first = 0; first + kRansLanes <= shared; first += kRansLanes) {
     const bool is_whole = ((done[kIndex] += runs[kIndex].whole(first) ? kRansLanes : 0, done[kIndex] > first) & ...);
     if (!is_whole) break;
   }
-  const auto end = [](Run<Search>& run, const RansDecodeRun& of, std::size_t from) {
+  const auto end = [](Run<Search>& run, const Work& of, std::size_t from) {
     const std::size_t stop = finish(run, from, of.symbols.size());
     if (stop < of.symbols.size()) ref_kernels().rans_decode(*of.reader, *of.table, of.symbols.subspan(stop));
   };
-  (end(runs[kIndex], *work[kIndex], done[kIndex]), ...);
-}
-
-template <typename Search>
-void decode_together(const std::array<const RansDecodeRun*, kStreams>& work) {
-  decode_together<Search>(work, std::make_index_sequence<kStreams>());
+  (end(runs[kIndex], work[kIndex], done[kIndex]), ...);
 }
 
 // Calls visit<Search>() with the search for trees of that depth.
@@ -266,7 +264,7 @@ void with_search(unsigned depth, Visit visit) {
   visit.template operator()<LargeSearch<6>>();
 }
 
-void decode_any(const RansDecodeRun& run) {
+void decode_any(const Work& run) {
   const RansSearch& search = run.table->search;
   if (!search.is_constant) return with_search(search.depth, [&]<typename Search>() { decode_one<Search>(run); });
   const std::array<std::uint32_t, kRansLanes>& states = run.reader->states;
@@ -276,48 +274,66 @@ void decode_any(const RansDecodeRun& run) {
   if (!run.symbols.empty()) std::memset(run.symbols.data(), search.first, run.symbols.size());
 }
 
+void decode_by_context(RansReader& reader, const RansDecodeRun& work) {
+  std::size_t done = 0;
+  if (ContextSearch::can_walk(*work.by_context)) {
+    // Groups are loaded whole: the last one's contexts come from a padded copy.
+    const std::size_t whole = work.symbols.size() / kRansLanes * kRansLanes;
+    Run<ContextSearch> run(reader, ContextSearch(*work.by_context, work.contexts), work.symbols.data());
+    done = finish(run, 0, whole);
+    if (done == whole && whole < work.symbols.size()) {
+      std::array<std::uint8_t, kRansLanes> last{};
+      std::memcpy(last.data(), work.contexts + whole, work.symbols.size() - whole);
+      Run<ContextSearch> tail(reader, ContextSearch(*work.by_context, last.data()), work.symbols.data() + whole);
+      done += finish(tail, 0, work.symbols.size() - whole);
+    }
+  }
+  if (done == work.symbols.size()) return;
+  RansDecodeRun rest = work;
+  rest.contexts += done;
+  rest.symbols = rest.symbols.subspan(done);
+  const RansDecodeStream stream{&reader, {&rest, 1}};
+  ref_kernels().rans_decode_streams({&stream, 1});
+}
+
+// Runs number `index` of up to kStreams streams.
+void decode_side_by_side(std::span<const RansDecodeStream> streams, std::size_t index) {
+  std::array<Work, kStreams> waiting;
+  std::size_t count = 0;
+  unsigned depth = 0;
+  for (const RansDecodeStream& stream : streams) {
+    if (index >= stream.runs.size()) continue;
+    const RansDecodeRun& run = stream.runs[index];
+    const Work work{stream.reader, run.table, run.symbols};
+    if (run.by_context != nullptr) {
+      decode_by_context(*stream.reader, run);
+    } else if (run.table->search.is_constant) {
+      decode_any(work);
+    } else {
+      waiting[count++] = work;
+      depth = std::max<unsigned>(depth, run.table->search.depth);
+    }
+  }
+  if (count == kStreams) {
+    return with_search(
+        depth, [&]<typename Search>() { decode_together<Search>(waiting, std::make_index_sequence<kStreams>()); });
+  }
+  for (std::size_t i = 0; i < count; ++i) decode_any(waiting[i]);
+}
+
 }  // namespace
 
 void rans_decode(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols) {
   decode_any({.reader = &reader, .table = &table, .symbols = symbols});
 }
 
-void rans_decode_runs(std::span<const RansDecodeRun> runs) {
-  std::array<const RansDecodeRun*, kStreams> waiting;
-  std::size_t count = 0;
-  unsigned depth = 0;
-  for (const RansDecodeRun& run : runs) {
-    if (run.table->search.is_constant) {
-      decode_any(run);
-      continue;
-    }
-    waiting[count++] = &run;
-    depth = std::max<unsigned>(depth, run.table->search.depth);
-    if (count < kStreams) continue;
-    with_search(depth, [&]<typename Search>() { decode_together<Search>(waiting); });
-    count = depth = 0;
+void rans_decode_streams(std::span<const RansDecodeStream> streams) {
+  for (std::size_t first = 0; first < streams.size(); first += kStreams) {
+    const auto some = streams.subspan(first, std::min(kStreams, streams.size() - first));
+    std::size_t runs = 0;
+    for (const RansDecodeStream& stream : some) runs = std::max(runs, stream.runs.size());
+    for (std::size_t index = 0; index < runs; ++index) decode_side_by_side(some, index);
   }
-  for (std::size_t i = 0; i < count; ++i) decode_any(*waiting[i]);
-}
-
-void rans_decode_context(RansReader& reader, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
-                         std::span<std::uint8_t> symbols) {
-  SLUICE_ASSERT(contexts.size() == symbols.size());
-  std::size_t done = 0;
-  if (ContextSearch::can_walk(tables)) {
-    // Groups are loaded whole: the last one's contexts come from a padded copy.
-    const std::size_t whole = symbols.size() / kRansLanes * kRansLanes;
-    Run<ContextSearch> run(reader, ContextSearch(tables, contexts.data()), symbols.data());
-    done = finish(run, 0, whole);
-    if (done == whole && whole < symbols.size()) {
-      std::array<std::uint8_t, kRansLanes> last{};
-      std::memcpy(last.data(), contexts.data() + whole, symbols.size() - whole);
-      Run<ContextSearch> tail(reader, ContextSearch(tables, last.data()), symbols.data() + whole);
-      done += finish(tail, 0, symbols.size() - whole);
-    }
-  }
-  if (done == symbols.size()) return;
-  ref_kernels().rans_decode_context(reader, tables, contexts.subspan(done), symbols.subspan(done));
 }
 
 }  // namespace sluice::kernels::avx2

@@ -55,20 +55,18 @@ class LargeTable {
   const RansSearch* search_;
 };
 
-// Up to three contexts of up to five symbols in one register, as in decoding.
+// One table a context, in one register, as in decoding.
 class ContextTable : private SmallTable {
  public:
-  static constexpr std::size_t kContexts = 3;
-  static constexpr std::size_t kSymbols = 5;
-
-  ContextTable(std::span<const RansTable> tables, const std::uint8_t* contexts) : contexts_(contexts) {
+  ContextTable(const RansContexts& by_context, const std::uint8_t* contexts) : contexts_(contexts) {
     alignas(16) std::array<std::array<std::uint8_t, 16>, 4> rows{};
-    for (std::size_t context = 0; context < tables.size(); ++context) {
-      const RansSearch& search = tables[context].search;
-      std::memcpy(&rows[0][context * kSymbols], search.frequency.data(), kSymbols);
-      std::memcpy(&rows[1][context * kSymbols], search.start.data(), kSymbols);
-      std::memcpy(&rows[2][context * kSymbols], search.reciprocal_low.data(), kSymbols);
-      std::memcpy(&rows[3][context * kSymbols], search.reciprocal_high.data(), kSymbols);
+    for (std::size_t context = 0; context < kRansContexts; ++context) {
+      const RansSearch& search = by_context.tables[context].search;
+      const std::size_t at = context * kRansContextSymbols;
+      std::memcpy(&rows[0][at], search.frequency.data(), kRansContextSymbols);
+      std::memcpy(&rows[1][at], search.start.data(), kRansContextSymbols);
+      std::memcpy(&rows[2][at], search.reciprocal_low.data(), kRansContextSymbols);
+      std::memcpy(&rows[3][at], search.reciprocal_high.data(), kRansContextSymbols);
     }
     frequency_ = twice(rows[0].data());
     start_ = twice(rows[1].data());
@@ -76,10 +74,9 @@ class ContextTable : private SmallTable {
     reciprocal_high_ = twice(rows[3].data());
   }
 
-  static bool can_hold(std::span<const RansTable> tables) {
-    return tables.size() <= kContexts && std::all_of(tables.begin(), tables.end(), [](const RansTable& table) {
-             return !table.search.is_constant && table.search.first == 0 && table.search.entries <= kSymbols;
-           });
+  static bool can_hold(const RansContexts& by_context) {
+    return std::all_of(by_context.tables.begin(), by_context.tables.end(),
+                       [](const RansTable& table) { return !table.search.is_constant && table.search.first == 0; });
   }
 
   Entries operator()(__m256i symbols, std::size_t first) const {
@@ -195,9 +192,16 @@ void check_room(const RansWriter& writer, std::size_t symbols) {
   SLUICE_ASSERT(static_cast<std::size_t>(writer.cursor - writer.first) >= 2 * symbols);
 }
 
+// One run of a stream with a table of its own.
+struct Work {
+  RansWriter* writer = nullptr;
+  const RansTable* table = nullptr;
+  std::span<const std::uint8_t> symbols;
+};
+
 // The last, incomplete group of a run; returns how many symbols come before it. Little room: the scalar coder does it.
 template <typename Table>
-void encode_rest(const RansEncodeRun& work) {
+void encode_rest(const Work& work) {
   const std::size_t whole = work.symbols.size() / kRansLanes * kRansLanes;
   const std::size_t count = work.symbols.size() - whole;
   if (count == 0) return;
@@ -211,7 +215,7 @@ void encode_rest(const RansEncodeRun& work) {
 }
 
 template <typename Table>
-void encode_one(const RansEncodeRun& work) {
+void encode_one(const Work& work) {
   encode_rest<Table>(work);
   Run<Table> run(*work.writer, Table(*work.table), work.symbols.data());
   for (std::size_t groups = work.symbols.size() / kRansLanes; groups-- > 0;) run.whole(groups * kRansLanes);
@@ -220,11 +224,11 @@ void encode_one(const RansEncodeRun& work) {
 
 // In turns, then each alone; indices are constants for the reason given in rans_decode.cc.
 template <typename Table, std::size_t... kIndex>
-void encode_together(const std::array<const RansEncodeRun*, kStreams>& work, std::index_sequence<kIndex...>) {
-  (encode_rest<Table>(*work[kIndex]), ...);
+void encode_together(const std::array<Work, kStreams>& work, std::index_sequence<kIndex...>) {
+  (encode_rest<Table>(work[kIndex]), ...);
   std::array<Run<Table>, kStreams> runs{
-      Run<Table>(*work[kIndex]->writer, Table(*work[kIndex]->table), work[kIndex]->symbols.data())...};
-  std::array<std::size_t, kStreams> groups{work[kIndex]->symbols.size() / kRansLanes...};
+      Run<Table>(*work[kIndex].writer, Table(*work[kIndex].table), work[kIndex].symbols.data())...};
+  std::array<std::size_t, kStreams> groups{work[kIndex].symbols.size() / kRansLanes...};
   for (std::size_t shared = std::min({groups[kIndex]...}); shared > 0; --shared) {
     (runs[kIndex].whole(--groups[kIndex] * kRansLanes), ...);
   }
@@ -235,11 +239,6 @@ void encode_together(const std::array<const RansEncodeRun*, kStreams>& work, std
   (end(runs[kIndex], groups[kIndex]), ...);
 }
 
-template <typename Table>
-void encode_together(const std::array<const RansEncodeRun*, kStreams>& work) {
-  encode_together<Table>(work, std::make_index_sequence<kStreams>());
-}
-
 // Calls visit<Table>() with the table for that many entries.
 template <typename Visit>
 void with_table(std::size_t entries, Visit visit) {
@@ -248,11 +247,62 @@ void with_table(std::size_t entries, Visit visit) {
   visit.template operator()<LargeTable<kRansMaxSymbols>>();
 }
 
-void encode_any(const RansEncodeRun& run) {
+void encode_any(const Work& run) {
   check_room(*run.writer, run.symbols.size());
   const RansSearch& search = run.table->search;
   if (search.is_constant) return;  // all slots: no state changes
   with_table(search.entries, [&]<typename Table>() { encode_one<Table>(run); });
+}
+
+void encode_by_context(RansWriter& writer, const RansEncodeRun& work) {
+  check_room(writer, work.symbols.size());
+  const std::size_t whole = work.symbols.size() / kRansLanes * kRansLanes;
+  const std::size_t count = work.symbols.size() - whole;
+  const auto scalar = [&](std::size_t first, std::size_t size) {
+    const RansEncodeRun part{nullptr, work.by_context, work.contexts + first, work.symbols.subspan(first, size)};
+    const RansEncodeStream stream{&writer, {&part, 1}};
+    ref_kernels().rans_encode_streams({&stream, 1});
+  };
+  if (!ContextTable::can_hold(*work.by_context)) return scalar(0, work.symbols.size());
+  if (count != 0) {
+    alignas(32) std::uint8_t group[kRansLanes] = {}, last[kRansLanes] = {};
+    std::memcpy(group, work.symbols.data() + whole, count);
+    std::memcpy(last, work.contexts + whole, count);
+    Run<ContextTable> rest(writer, ContextTable(*work.by_context, last), group);
+    if (rest.has_room()) {
+      rest.part(group, count);
+      rest.close();
+    } else {
+      scalar(whole, count);
+    }
+  }
+  Run<ContextTable> run(writer, ContextTable(*work.by_context, work.contexts), work.symbols.data());
+  for (std::size_t groups = whole / kRansLanes; groups-- > 0;) run.whole(groups * kRansLanes);
+  run.close();
+}
+
+// Runs number `index` from the last of up to kStreams streams.
+void encode_side_by_side(std::span<const RansEncodeStream> streams, std::size_t index) {
+  std::array<Work, kStreams> waiting;
+  std::size_t count = 0;
+  std::size_t entries = 0;
+  for (const RansEncodeStream& stream : streams) {
+    if (index >= stream.runs.size()) continue;
+    const RansEncodeRun& run = stream.runs[stream.runs.size() - 1 - index];
+    if (run.by_context != nullptr) {
+      encode_by_context(*stream.writer, run);
+      continue;
+    }
+    check_room(*stream.writer, run.symbols.size());
+    if (run.table->search.is_constant) continue;
+    waiting[count++] = {stream.writer, run.table, run.symbols};
+    entries = std::max<std::size_t>(entries, run.table->search.entries);
+  }
+  if (count == kStreams) {
+    return with_table(entries,
+                      [&]<typename Table>() { encode_together<Table>(waiting, std::make_index_sequence<kStreams>()); });
+  }
+  for (std::size_t i = 0; i < count; ++i) encode_any(waiting[i]);
 }
 
 }  // namespace
@@ -261,45 +311,13 @@ void rans_encode(RansWriter& writer, const RansTable& table, std::span<const std
   encode_any({.writer = &writer, .table = &table, .symbols = symbols});
 }
 
-void rans_encode_runs(std::span<const RansEncodeRun> runs) {
-  std::array<const RansEncodeRun*, kStreams> waiting;
-  std::size_t count = 0;
-  std::size_t entries = 0;
-  for (const RansEncodeRun& run : runs) {
-    check_room(*run.writer, run.symbols.size());
-    if (run.table->search.is_constant) continue;
-    waiting[count++] = &run;
-    entries = std::max<std::size_t>(entries, run.table->search.entries);
-    if (count < kStreams) continue;
-    with_table(entries, [&]<typename Table>() { encode_together<Table>(waiting); });
-    count = entries = 0;
+void rans_encode_streams(std::span<const RansEncodeStream> streams) {
+  for (std::size_t first = 0; first < streams.size(); first += kStreams) {
+    const auto some = streams.subspan(first, std::min(kStreams, streams.size() - first));
+    std::size_t runs = 0;
+    for (const RansEncodeStream& stream : some) runs = std::max(runs, stream.runs.size());
+    for (std::size_t index = 0; index < runs; ++index) encode_side_by_side(some, index);
   }
-  for (std::size_t i = 0; i < count; ++i) encode_any(*waiting[i]);
-}
-
-void rans_encode_context(RansWriter& writer, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
-                         std::span<const std::uint8_t> symbols) {
-  SLUICE_ASSERT(contexts.size() == symbols.size());
-  check_room(writer, symbols.size());
-  if (!ContextTable::can_hold(tables)) return ref_kernels().rans_encode_context(writer, tables, contexts, symbols);
-  const std::size_t whole = symbols.size() / kRansLanes * kRansLanes;
-  const std::size_t count = symbols.size() - whole;
-  Run<ContextTable> run(writer, ContextTable(tables, contexts.data()), symbols.data());
-  if (count != 0) {
-    alignas(32) std::uint8_t group[kRansLanes] = {}, last[kRansLanes] = {};
-    std::memcpy(group, symbols.data() + whole, count);
-    std::memcpy(last, contexts.data() + whole, count);
-    Run<ContextTable> rest(writer, ContextTable(tables, last), group);
-    if (rest.has_room()) {
-      rest.part(group, count);
-      rest.close();
-    } else {
-      ref_kernels().rans_encode_context(writer, tables, contexts.subspan(whole), symbols.subspan(whole));
-    }
-    run = Run<ContextTable>(writer, ContextTable(tables, contexts.data()), symbols.data());
-  }
-  for (std::size_t groups = whole / kRansLanes; groups-- > 0;) run.whole(groups * kRansLanes);
-  run.close();
 }
 
 }  // namespace sluice::kernels::avx2

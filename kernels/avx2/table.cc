@@ -28,10 +28,8 @@ std::optional<KernelTable> avx2_kernels() {
   table.refine = avx2::refine;
   table.rans_encode = avx2::rans_encode;
   table.rans_decode = avx2::rans_decode;
-  table.rans_encode_context = avx2::rans_encode_context;
-  table.rans_decode_context = avx2::rans_decode_context;
-  table.rans_encode_runs = avx2::rans_encode_runs;
-  table.rans_decode_runs = avx2::rans_decode_runs;
+  table.rans_encode_streams = avx2::rans_encode_streams;
+  table.rans_decode_streams = avx2::rans_decode_streams;
   return table;
 }
 

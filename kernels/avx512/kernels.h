@@ -8,9 +8,7 @@ namespace sluice::kernels::avx512 {
 
 RansDecodeFn rans_decode;
 RansEncodeFn rans_encode;
-RansDecodeRunsFn rans_decode_runs;
-RansEncodeRunsFn rans_encode_runs;
-RansDecodeContextFn rans_decode_context;
-RansEncodeContextFn rans_encode_context;
+RansDecodeStreamsFn rans_decode_streams;
+RansEncodeStreamsFn rans_encode_streams;
 
 }  // namespace sluice::kernels::avx512

@@ -3,6 +3,7 @@
 // latency hides behind the others. Groups near the end of a stream's words load under a mask; the scalar coder takes
 // over at the first word that is missing: results are those of ref, on damaged streams too.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -23,75 +24,50 @@ struct Found {
   __m512i entry;  // frequency | start << 8
 };
 
-// Up to kSymbols (32 or 64) symbols.
+// Up to kSymbols (32 or 64) symbols. Tables stay where they are: what registers do not hold is an operand in memory.
 template <std::size_t kSymbols>
 class SlotSearch {
  public:
-  explicit SlotSearch(const RansDecodeRun& run) : SlotSearch(run.table->lookup) {}
+  explicit SlotSearch(const RansDecodeRun& run) : lookup_(&run.table->lookup) {}
 
   Found operator()(__m512i slots, std::size_t /*first*/, __mmask32 /*lanes*/) const {
-    const __m512i lower = _mm512_permutex2var_epi8(symbols_[0], slots, symbols_[1]);
-    const __m512i upper = _mm512_permutex2var_epi8(symbols_[2], slots, symbols_[3]);
+    const __m512i lower = _mm512_permutex2var_epi8(quarter(0), slots, quarter(1));
+    const __m512i upper = _mm512_permutex2var_epi8(quarter(2), slots, quarter(3));
     const __m512i symbol = _mm512_mask_blend_epi8(_mm512_movepi8_mask(slots), lower, upper);
     // Word permutations look at the low five or six bits of an index only.
-    if constexpr (kSymbols == kNarrow) return {symbol, _mm512_permutexvar_epi16(symbol, entries_[0])};
-    return {symbol, _mm512_permutex2var_epi16(entries_[0], symbol, entries_[1])};
+    const std::uint16_t* const entry = lookup_->entry.data();
+    if constexpr (kSymbols == kNarrow) return {symbol, _mm512_permutexvar_epi16(symbol, load_whole(entry))};
+    return {symbol, _mm512_permutex2var_epi16(load_whole(entry), symbol, load_whole(entry + kNarrow))};
   }
 
  private:
-  explicit SlotSearch(const RansLookup& lookup) {
-    for (std::size_t i = 0; i < 4; ++i) symbols_[i] = load_whole(lookup.symbol_of_slot.data() + 64 * i);
-    for (std::size_t i = 0; i < kSymbols / kNarrow; ++i) entries_[i] = load_whole(lookup.entry.data() + kNarrow * i);
-  }
-  __m512i symbols_[4];
-  __m512i entries_[kSymbols / kNarrow];
+  __m512i quarter(std::size_t index) const { return load_whole(lookup_->symbol_of_slot.data() + 64 * index); }
+  const RansLookup* lookup_;
 };
 
 // A table per context: counts the starts that a slot has reached.
 class ContextSearch {
  public:
-  ContextSearch(std::span<const RansTable> tables, const std::uint8_t* contexts) : contexts_(contexts) {
-    constexpr std::uint16_t kNever = kRansSlots;
-    alignas(64) std::array<std::array<std::uint16_t, kRansLanes>, ContextShape::kSymbols> rows{};
-    for (std::size_t context = 0; context < tables.size(); ++context) {
-      const RansLookup& lookup = tables[context].lookup;
-      for (std::size_t symbol = 0; symbol < ContextShape::kSymbols; ++symbol) {
-        const std::uint16_t entry = lookup.entry[symbol];
-        const bool exists = symbol < lookup.symbols;
-        if (symbol != 0) rows[symbol - 1][context] = exists ? static_cast<std::uint16_t>(entry >> 8U) : kNever;
-        rows[ContextShape::kSymbols - 1][context * ContextShape::kSymbols + symbol] = entry;
-      }
-    }
-    // A symbol that does not occur starts where the next one does.
-    for (std::size_t context = 0; context < tables.size(); ++context) {
-      for (std::size_t symbol = ContextShape::kSymbols - 1; symbol-- > 1;) {
-        const RansLookup& lookup = tables[context].lookup;
-        if (symbol < lookup.symbols && lookup.reciprocal[symbol] == 0)
-          rows[symbol - 1][context] = rows[symbol][context];
-      }
-    }
-    for (std::size_t i = 0; i + 1 < ContextShape::kSymbols; ++i) starts_[i] = load_whole(rows[i].data());
-    entries_ = load_whole(rows[ContextShape::kSymbols - 1].data());
-  }
+  explicit ContextSearch(const RansDecodeRun& run) : lookup_(&run.by_context->lookup), contexts_(run.contexts) {}
 
   Found operator()(__m512i slots, std::size_t first, __mmask32 lanes) const {
     const __m512i contexts = load_contexts(contexts_ + first, lanes);
-    const __m512i base = ContextShape::first_entry(contexts);
     const __m512i one = _mm512_set1_epi16(1);
     const auto has_reached = [&](std::size_t i) {
-      return _mm512_cmpge_epu16_mask(slots, _mm512_permutexvar_epi16(contexts, starts_[i]));
+      const __m512i starts = load_whole(lookup_->starts[i].data());
+      return _mm512_cmpge_epu16_mask(slots, _mm512_permutexvar_epi16(contexts, starts));
     };
     __m512i symbol = _mm512_maskz_mov_epi16(has_reached(0), one);
-    for (std::size_t i = 1; i + 1 < ContextShape::kSymbols; ++i) {
+    for (std::size_t i = 1; i + 1 < kRansContextSymbols; ++i) {
       symbol = _mm512_mask_add_epi16(symbol, has_reached(i), symbol, one);
     }
-    return {symbol, _mm512_permutexvar_epi16(_mm512_add_epi16(base, symbol), entries_)};
+    const __m512i index = _mm512_add_epi16(first_entry(contexts), symbol);
+    return {symbol, _mm512_permutexvar_epi16(index, load_whole(lookup_->entry.data()))};
   }
 
  private:
+  const RansContextLookup* lookup_;
   const std::uint8_t* contexts_;
-  __m512i starts_[ContextShape::kSymbols - 1];
-  __m512i entries_;
 };
 
 // One group: the states before words are taken, which lanes take one, and symbols.
@@ -122,162 +98,198 @@ inline LaneStates refill(const LaneStates& states, __mmask32 is_low, __m512i wor
   return {_mm512_mask_expand_epi16(states.low, is_low, words), _mm512_mask_mov_epi16(states.high, is_low, states.low)};
 }
 
-// A stream while one of its runs is decoded.
+// Symbols [first, ...) of a run and the runs behind it, by the scalar coder.
+void hand_over(RansReader& reader, std::span<const RansDecodeRun> runs, std::size_t first) {
+  RansDecodeRun rest = runs.front();
+  rest.symbols = rest.symbols.subspan(first);
+  if (rest.contexts != nullptr) rest.contexts += first;
+  const std::array<RansDecodeStream, 2> parts{{{&reader, {&rest, 1}}, {&reader, runs.subspan(1)}}};
+  ref_kernels().rans_decode_streams(parts);
+}
+
+// A run without choice leaves every state as it is.
+bool is_constant(const RansDecodeRun& run) { return run.table != nullptr && run.table->search.is_constant; }
+
+// What changes from group to group, apart from the rest so that it can be variables of a loop: in an object whose
+// address is known it would be memory, stored and loaded in every group.
 template <typename Search>
-class Run {
+struct Position {
+  Search search;
+  const std::byte* cursor;
+  std::uint8_t* symbols = nullptr;  // of the run
+  std::size_t first = 0;            // of the run's symbols that are not decoded yet
+  LaneStates states;
+
+  // Precondition: 32 symbols are left, and as many words.
+  void take_group() {
+    const Step step = take(states, search, first, first_lanes(kRansLanes));
+    states = refill(step.states, step.is_low, load_whole(cursor));
+    cursor += words_size(step.is_low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + first), to_bytes(step.symbols));
+    first += kRansLanes;
+  }
+};
+
+// A stream while its runs are decoded.
+template <typename Search>
+class Stream {
  public:
-  Run(RansReader& reader, const Search& search, std::uint8_t* symbols)
-      : reader_(&reader),
-        search_(search),
-        cursor_(reader.cursor),
-        symbols_(symbols),
-        states_(load_states(reader.states)) {}
+  // Precondition: there is a run.
+  explicit Stream(const RansDecodeStream& stream)
+      : reader_(stream.reader),
+        runs_(stream.runs),
+        at_{.search = Search(stream.runs.front()),
+            .cursor = stream.reader->cursor,
+            .states = load_states(stream.reader->states)} {}
 
-  // Groups that surely have all their words.
-  std::size_t sure_groups() const { return static_cast<std::size_t>(reader_->end - cursor_) / kGroupBytes; }
-
-  // Precondition: a sure group.
-  void whole(std::size_t first) {
-    const Step step = take(states_, search_, first, first_lanes(kRansLanes));
-    states_ = refill(step.states, step.is_low, load_whole(cursor_));
-    cursor_ += words_size(step.is_low);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols_ + first), _mm512_cvtepi16_epi8(step.symbols));
+  // Whole groups that surely have all their words.
+  std::size_t sure() const {
+    const auto words = static_cast<std::size_t>(reader_->end - at_.cursor) / kGroupBytes;
+    return std::min((size_ - at_.first) / kRansLanes, words);
   }
 
-  // Any number of lanes, with a check of the words. False when they run out: the group is then still to be done.
-  bool careful(std::size_t first, std::size_t count) {
-    const __mmask32 lanes = first_lanes(count);
-    Step step = take(states_, search_, first, lanes);
-    step.is_low &= lanes;
-    const std::size_t size = words_size(step.is_low);
-    if (size > static_cast<std::size_t>(reader_->end - cursor_)) return false;
-    const __m512i words = _mm512_maskz_loadu_epi16(first_lanes(size / 2), cursor_);
-    const LaneStates next = refill(step.states, step.is_low, words);
-    states_ = {_mm512_mask_mov_epi16(states_.low, lanes, next.low),
-               _mm512_mask_mov_epi16(states_.high, lanes, next.high)};
-    cursor_ += size;
-    _mm256_mask_storeu_epi8(symbols_ + first, lanes, _mm512_cvtepi16_epi8(step.symbols));
+  // To take groups from, sure() at most, and to hand back.
+  const Position<Search>& position() const { return at_; }
+  void set_position(const Position<Search>& at) { at_ = at; }
+
+  // Goes on to where sure() is not 0; false when the stream is done: its reader is then up to date.
+  bool advance() {
+    while (sure() == 0) {
+      if (at_.first < size_) {
+        if (!careful(std::min(kRansLanes, size_ - at_.first))) return leave_to_ref();
+      } else if (next_ == runs_.size()) {
+        store();
+        return false;
+      } else if (!open(runs_[next_++])) {
+        return leave_to_ref();
+      }
+    }
     return true;
   }
 
-  void close() {
-    store_states(states_, reader_->states);
-    reader_->cursor = cursor_;
+  void finish() {
+    while (advance()) {
+      Position<Search> at = at_;
+      for (std::size_t groups = sure(); groups > 0; --groups) at.take_group();
+      at_ = at;
+    }
   }
 
  private:
+  // What is left is damaged, and ref says how it ends.
+  bool leave_to_ref() {
+    store();
+    hand_over(*reader_, runs_.subspan(next_ - 1), at_.first);
+    next_ = runs_.size();
+    at_.first = size_ = 0;
+    at_.states = load_states(reader_->states);
+    at_.cursor = reader_->cursor;
+    return false;
+  }
+
+  // False when ref has to do the run: a constant one with damaged states.
+  bool open(const RansDecodeRun& run) {
+    at_.first = 0;
+    size_ = run.symbols.size();
+    if (is_constant(run)) {
+      if (_mm512_cmpeq_epi16_mask(at_.states.high, _mm512_setzero_si512()) != 0) return false;
+      if (size_ != 0) std::memset(run.symbols.data(), run.table->search.first, size_);
+      size_ = 0;
+      return true;
+    }
+    at_.search = Search(run);
+    at_.symbols = run.symbols.data();
+    return true;
+  }
+
+  // Any number of lanes, with a check of the words. False when they run out: the group is then still to be done.
+  bool careful(std::size_t count) {
+    const __mmask32 lanes = first_lanes(count);
+    Step step = take(at_.states, at_.search, at_.first, lanes);
+    step.is_low &= lanes;
+    const std::size_t size = words_size(step.is_low);
+    if (size > static_cast<std::size_t>(reader_->end - at_.cursor)) return false;
+    const __m512i words = _mm512_maskz_loadu_epi16(first_lanes(size / 2), at_.cursor);
+    const LaneStates next = refill(step.states, step.is_low, words);
+    at_.states = {_mm512_mask_mov_epi16(at_.states.low, lanes, next.low),
+                  _mm512_mask_mov_epi16(at_.states.high, lanes, next.high)};
+    at_.cursor += size;
+    _mm256_mask_storeu_epi8(at_.symbols + at_.first, lanes, to_bytes(step.symbols));
+    at_.first += count;
+    return true;
+  }
+
+  void store() {
+    store_states(at_.states, reader_->states);
+    reader_->cursor = at_.cursor;
+  }
+
   RansReader* reader_;
-  Search search_;
-  const std::byte* cursor_;
-  std::uint8_t* symbols_;
-  LaneStates states_;
+  std::span<const RansDecodeRun> runs_;
+  std::size_t next_ = 0;  // of runs_
+  std::size_t size_ = 0;  // symbols of the run
+  Position<Search> at_;
 };
 
-// Decodes [first, count) of a run as far as its words reach; returns where the scalar coder has to go on.
-template <typename Search>
-std::size_t finish(Run<Search>& run, std::size_t first, std::size_t count) {
-  while (first < count) {
-    const std::size_t sure = std::min((count - first) / kRansLanes, run.sure_groups());
-    for (const std::size_t end = first + sure * kRansLanes; first < end; first += kRansLanes) run.whole(first);
-    if (first == count || !run.careful(first, std::min(kRansLanes, count - first))) break;
-    first += std::min(kRansLanes, count - first);
-  }
-  run.close();
-  return first;
-}
-
-template <typename Search>
-void decode_one(const RansDecodeRun& work) {
-  Run<Search> run(*work.reader, Search(work), work.symbols.data());
-  const std::size_t done = finish(run, 0, work.symbols.size());
-  if (done < work.symbols.size()) ref_kernels().rans_decode(*work.reader, *work.table, work.symbols.subspan(done));
-}
-
-// Runs in turns over the groups that all of them have, then each alone. Indices are constants so that a stream's states
-// are variables of this function: in an array that is indexed they would be memory, stored and loaded in every group.
+// Streams in turns until the first is done, then each alone. Indices are constants, so that positions are registers.
 template <typename Search, std::size_t... kIndex>
-void decode_together(const RansDecodeRun* const* work, std::index_sequence<kIndex...>) {
-  std::array<Run<Search>, sizeof...(kIndex)> runs{
-      Run<Search>(*work[kIndex]->reader, Search(*work[kIndex]), work[kIndex]->symbols.data())...};
-  const std::size_t shared = std::min({work[kIndex]->symbols.size()...}) / kRansLanes;
-  std::size_t done = 0;
-  while (const std::size_t sure = std::min({shared - done, runs[kIndex].sure_groups()...})) {
-    for (const std::size_t end = done + sure; done < end; ++done) (runs[kIndex].whole(done * kRansLanes), ...);
+void decode_together(const RansDecodeStream* work, std::index_sequence<kIndex...>) {
+  std::array<Stream<Search>, sizeof...(kIndex)> streams{Stream<Search>(work[kIndex])...};
+  while ((streams[kIndex].advance() & ...)) {
+    std::array<Position<Search>, sizeof...(kIndex)> at{streams[kIndex].position()...};
+    for (std::size_t groups = std::min({streams[kIndex].sure()...}); groups > 0; --groups) {
+      (at[kIndex].take_group(), ...);
+    }
+    (streams[kIndex].set_position(at[kIndex]), ...);
   }
-  const auto end = [&](Run<Search>& run, const RansDecodeRun& of) {
-    const std::size_t stop = finish(run, done * kRansLanes, of.symbols.size());
-    if (stop < of.symbols.size()) ref_kernels().rans_decode(*of.reader, *of.table, of.symbols.subspan(stop));
-  };
-  (end(runs[kIndex], *work[kIndex]), ...);
+  (streams[kIndex].finish(), ...);
 }
 
-// Calls visit<Search>() with the search for that many symbols.
-template <typename Visit>
-void with_search(std::size_t symbols, Visit visit) {
-  if (symbols <= kNarrow) return visit.template operator()<SlotSearch<kNarrow>>();
-  visit.template operator()<SlotSearch<kRansMaxSymbols>>();
-}
-
-void decode_any(const RansDecodeRun& run) {
-  if (!run.table->search.is_constant) {
-    return with_search(run.table->lookup.symbols, [&]<typename Search>() { decode_one<Search>(run); });
-  }
-  const std::array<std::uint32_t, kRansLanes>& states = run.reader->states;
-  const bool in_range = std::all_of(states.begin(), states.end(), [](std::uint32_t x) { return x >= kRansStart; });
-  if (!in_range) return ref_kernels().rans_decode(*run.reader, *run.table, run.symbols);
-  // A symbol with all slots leaves every state as it is.
-  if (!run.symbols.empty()) std::memset(run.symbols.data(), run.table->search.first, run.symbols.size());
-}
-
-// kCount runs in turns.
-template <std::size_t kCount>
-void decode_group(const RansDecodeRun* const* work) {
-  if constexpr (kCount == 1) return decode_any(*work[0]);
-  std::size_t symbols = 0;
-  for (std::size_t i = 0; i < kCount; ++i) symbols = std::max(symbols, work[i]->table->lookup.symbols);
-  with_search(symbols, [&]<typename Search>() { decode_together<Search>(work, std::make_index_sequence<kCount>()); });
-}
-
-// Fewer than 2 kCount runs.
-template <std::size_t kCount>
-void decode_few(const RansDecodeRun* const* work, std::size_t count) {
+// Fewer than 2 kCount streams, none without runs.
+template <typename Search, std::size_t kCount>
+void decode_few(const RansDecodeStream* work, std::size_t count) {
   const std::size_t now = count >= kCount ? kCount : 0;
-  if (now != 0) decode_group<kCount>(work);
-  if constexpr (kCount > 1) decode_few<kCount / 2>(work + now, count - now);
+  if (now != 0) decode_together<Search>(work, std::make_index_sequence<kCount>());
+  if constexpr (kCount > 1) decode_few<Search, kCount / 2>(work + now, count - now);
+}
+
+void decode_some(std::span<const RansDecodeStream> streams) {
+  constexpr std::size_t kMost = kStreams;
+  const auto with = [&]<typename Search>() { decode_few<Search, kMost>(streams.data(), streams.size()); };
+  std::size_t symbols = 0;
+  for (const RansDecodeStream& stream : streams) {
+    for (const RansDecodeRun& run : stream.runs) {
+      if (run.by_context != nullptr) {
+        if (run.by_context->lookup.is_complete) continue;
+        return ref_kernels().rans_decode_streams(streams);
+      }
+      symbols = std::max(symbols, run.table->lookup.symbols);
+    }
+  }
+  if (symbols == 0) return with.template operator()<ContextSearch>();
+  if (symbols <= kNarrow) return with.template operator()<SlotSearch<kNarrow>>();
+  with.template operator()<SlotSearch<kRansMaxSymbols>>();
 }
 
 }  // namespace
 
 void rans_decode(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols) {
-  decode_any({.reader = &reader, .table = &table, .symbols = symbols});
+  const RansDecodeRun run{.table = &table, .symbols = symbols};
+  const RansDecodeStream stream{&reader, {&run, 1}};
+  decode_some({&stream, 1});
 }
 
-void rans_decode_runs(std::span<const RansDecodeRun> runs) {
-  std::array<const RansDecodeRun*, kStreams> waiting;
+void rans_decode_streams(std::span<const RansDecodeStream> streams) {
+  std::array<RansDecodeStream, kStreams> some;
   std::size_t count = 0;
-  for (const RansDecodeRun& run : runs) {
-    if (run.table->search.is_constant) {
-      decode_any(run);
-      continue;
-    }
-    waiting[count++] = &run;
+  for (const RansDecodeStream& stream : streams) {
+    if (stream.runs.empty()) continue;
+    some[count++] = stream;
     if (count < kStreams) continue;
-    decode_group<kStreams>(waiting.data());
+    decode_some(some);
     count = 0;
   }
-  decode_few<kStreams / 2>(waiting.data(), count);
-}
-
-void rans_decode_context(RansReader& reader, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
-                         std::span<std::uint8_t> symbols) {
-  SLUICE_ASSERT(contexts.size() == symbols.size());
-  std::size_t done = 0;
-  if (ContextShape::holds(tables)) {
-    Run<ContextSearch> run(reader, ContextSearch(tables, contexts.data()), symbols.data());
-    done = finish(run, 0, symbols.size());
-  }
-  if (done == symbols.size()) return;
-  ref_kernels().rans_decode_context(reader, tables, contexts.subspan(done), symbols.subspan(done));
+  if (count != 0) decode_some(std::span(some).first(count));
 }
 
 }  // namespace sluice::kernels::avx512

@@ -3,6 +3,7 @@
 // registers and a masked store (a compression into memory is microcode on some cores). Streams take turns as in
 // decoding.
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/assert.h"
@@ -25,50 +26,34 @@ struct Entries {
 template <std::size_t kSymbols>
 class SymbolTable {
  public:
-  explicit SymbolTable(const RansEncodeRun& run) : SymbolTable(run.table->lookup) {}
+  explicit SymbolTable(const RansEncodeRun& run) : lookup_(&run.table->lookup) {}
 
   Entries operator()(__m512i symbols, std::size_t /*first*/, __mmask32 /*lanes*/) const {
-    if constexpr (kSymbols == kNarrow) {
-      return {_mm512_permutexvar_epi16(symbols, entries_[0]), _mm512_permutexvar_epi16(symbols, reciprocals_[0])};
-    }
-    return {_mm512_permutex2var_epi16(entries_[0], symbols, entries_[1]),
-            _mm512_permutex2var_epi16(reciprocals_[0], symbols, reciprocals_[1])};
+    const auto find = [&](const std::uint16_t* table) {
+      if constexpr (kSymbols == kNarrow) return _mm512_permutexvar_epi16(symbols, load_whole(table));
+      return _mm512_permutex2var_epi16(load_whole(table), symbols, load_whole(table + kNarrow));
+    };
+    return {find(lookup_->entry.data()), find(lookup_->reciprocal.data())};
   }
 
  private:
-  explicit SymbolTable(const RansLookup& lookup) {
-    for (std::size_t i = 0; i < kSymbols / kNarrow; ++i) {
-      entries_[i] = load_whole(lookup.entry.data() + kNarrow * i);
-      reciprocals_[i] = load_whole(lookup.reciprocal.data() + kNarrow * i);
-    }
-  }
-  __m512i entries_[kSymbols / kNarrow];
-  __m512i reciprocals_[kSymbols / kNarrow];
+  const RansLookup* lookup_;
 };
 
 // A table per context.
 class ContextTable {
  public:
-  ContextTable(std::span<const RansTable> tables, const std::uint8_t* contexts) : contexts_(contexts) {
-    alignas(64) std::array<std::uint16_t, kRansLanes> entries{}, reciprocals{};
-    for (std::size_t context = 0; context < tables.size(); ++context) {
-      const RansLookup& lookup = tables[context].lookup;
-      std::copy_n(lookup.entry.data(), ContextShape::kSymbols, &entries[context * ContextShape::kSymbols]);
-      std::copy_n(lookup.reciprocal.data(), ContextShape::kSymbols, &reciprocals[context * ContextShape::kSymbols]);
-    }
-    entries_ = load_whole(entries.data());
-    reciprocals_ = load_whole(reciprocals.data());
-  }
+  explicit ContextTable(const RansEncodeRun& run) : lookup_(&run.by_context->lookup), contexts_(run.contexts) {}
 
   Entries operator()(__m512i symbols, std::size_t first, __mmask32 lanes) const {
-    const __m512i base = ContextShape::first_entry(load_contexts(contexts_ + first, lanes));
-    const __m512i index = _mm512_add_epi16(base, symbols);
-    return {_mm512_permutexvar_epi16(index, entries_), _mm512_permutexvar_epi16(index, reciprocals_)};
+    const __m512i index = _mm512_add_epi16(first_entry(load_contexts(contexts_ + first, lanes)), symbols);
+    return {_mm512_permutexvar_epi16(index, load_whole(lookup_->entry.data())),
+            _mm512_permutexvar_epi16(index, load_whole(lookup_->reciprocal.data()))};
   }
 
  private:
+  const RansContextLookup* lookup_;
   const std::uint8_t* contexts_;
-  __m512i entries_, reciprocals_;
 };
 
 // Digits of a state over an 8-bit frequency.
@@ -88,7 +73,7 @@ struct Divider {
 };
 
 // x' = 256 * floor(x / f) + x mod f + start, for x < 2^24 f.
-inline LaneStates advance(const Entries& entries, const LaneStates& states) {
+inline LaneStates advance_states(const Entries& entries, const LaneStates& states) {
   const __m512i byte = _mm512_set1_epi16(0xFF);
   const Divider divide{_mm512_and_si512(entries.entry, byte), entries.reciprocal};
   const __m512i start = _mm512_srli_epi16(entries.entry, 8);
@@ -102,152 +87,157 @@ inline LaneStates advance(const Entries& entries, const LaneStates& states) {
           _mm512_or_si512(_mm512_slli_epi16(digit2, 8), digit1)};
 }
 
-// A stream while one of its runs is encoded, from the last symbol to the first.
+// What changes from group to group, as in rans_decode.cc.
 template <typename Table>
-class Run {
- public:
-  Run(RansWriter& writer, const Table& table, const std::uint8_t* symbols)
-      : writer_(&writer),
-        table_(table),
-        symbols_(symbols),
-        cursor_(writer.cursor),
-        states_(load_states(writer.states)) {}
+struct Position {
+  Table table;
+  const std::uint8_t* symbols = nullptr;  // of the run
+  std::size_t groups = 0;                 // whole ones of the run that are not encoded yet
+  std::byte* cursor;
+  LaneStates states;
 
-  // Symbols [first, first + 32).
-  void whole(std::size_t first) {
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols_ + first));
-    const Entries entries = table_(_mm512_cvtepu8_epi16(bytes), first, first_lanes(kRansLanes));
-    states_ = advance(entries, put(is_full(entries)));
+  // Precondition: groups is not 0.
+  void put_group() {
+    const std::size_t first = --groups * kRansLanes;
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols + first));
+    const Entries entries = table(_mm512_cvtepu8_epi16(bytes), first, first_lanes(kRansLanes));
+    states = advance_states(entries, put_words(is_full(entries)));
   }
 
   // Symbols [first, first + count).
-  void part(std::size_t first, std::size_t count) {
+  void put_part(std::size_t first, std::size_t count) {
     const __mmask32 lanes = first_lanes(count);
-    const __m512i symbols = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(lanes, symbols_ + first));
-    const Entries entries = table_(symbols, first, lanes);
-    const LaneStates next = advance(entries, put(is_full(entries) & lanes));
-    states_ = {_mm512_mask_mov_epi16(states_.low, lanes, next.low),
-               _mm512_mask_mov_epi16(states_.high, lanes, next.high)};
+    const __m512i group = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(lanes, symbols + first));
+    const Entries entries = table(group, first, lanes);
+    const LaneStates next = advance_states(entries, put_words(is_full(entries) & lanes));
+    states = {_mm512_mask_mov_epi16(states.low, lanes, next.low), _mm512_mask_mov_epi16(states.high, lanes, next.high)};
   }
 
-  void close() {
-    store_states(states_, writer_->states);
-    writer_->cursor = cursor_;
+  // Lanes whose states are too large for another symbol.
+  __mmask32 is_full(const Entries& entries) const {
+    return _mm512_cmpge_epu16_mask(states.high, _mm512_slli_epi16(entries.entry, 8));
+  }
+  // Moves the chosen lanes' lower halves out; returns the states without them.
+  LaneStates put_words(__mmask32 chosen) {
+    const std::size_t size = words_size(chosen);
+    cursor -= size;
+    _mm512_mask_storeu_epi16(cursor, first_lanes(size / 2), _mm512_maskz_compress_epi16(chosen, states.low));
+    return {_mm512_mask_mov_epi16(states.low, chosen, states.high),
+            _mm512_maskz_mov_epi16(static_cast<__mmask32>(~chosen), states.high)};
+  }
+};
+
+// A stream while its runs are encoded, from the last symbol of the last one to the first.
+template <typename Table>
+class Stream {
+ public:
+  // Precondition: there is a run.
+  explicit Stream(const RansEncodeStream& stream)
+      : writer_(stream.writer),
+        runs_(stream.runs),
+        at_{.table = Table(stream.runs.back()),
+            .cursor = stream.writer->cursor,
+            .states = load_states(stream.writer->states)} {}
+
+  // To put groups, and to hand back.
+  const Position<Table>& position() const { return at_; }
+  void set_position(const Position<Table>& at) { at_ = at; }
+
+  // Goes on to a run with whole groups; false when the stream is done: its writer is then up to date.
+  bool advance() {
+    while (at_.groups == 0) {
+      if (runs_.empty()) {
+        store_states(at_.states, writer_->states);
+        writer_->cursor = at_.cursor;
+        return false;
+      }
+      open(runs_.back());
+      runs_ = runs_.first(runs_.size() - 1);
+    }
+    return true;
+  }
+
+  void finish() {
+    while (advance()) {
+      Position<Table> at = at_;
+      while (at.groups > 0) at.put_group();
+      at_ = at;
+    }
   }
 
  private:
-  // Lanes whose states are too large for another symbol.
-  __mmask32 is_full(const Entries& entries) const {
-    return _mm512_cmpge_epu16_mask(states_.high, _mm512_slli_epi16(entries.entry, 8));
-  }
-  // Moves the chosen lanes' lower halves out; returns the states without them.
-  LaneStates put(__mmask32 is_full) {
-    const std::size_t size = words_size(is_full);
-    cursor_ -= size;
-    _mm512_mask_storeu_epi16(cursor_, first_lanes(size / 2), _mm512_maskz_compress_epi16(is_full, states_.low));
-    return {_mm512_mask_mov_epi16(states_.low, is_full, states_.high),
-            _mm512_maskz_mov_epi16(static_cast<__mmask32>(~is_full), states_.high)};
+  // Starts a run with its last, incomplete group.
+  void open(const RansEncodeRun& run) {
+    const std::size_t symbols = run.symbols.size();
+    SLUICE_ASSERT(static_cast<std::size_t>(at_.cursor - writer_->first) >= 2 * symbols);
+    if (run.table != nullptr && run.table->search.is_constant) return;  // all slots: no state changes
+    at_.table = Table(run);
+    at_.symbols = run.symbols.data();
+    at_.groups = symbols / kRansLanes;
+    if (symbols % kRansLanes != 0) at_.put_part(at_.groups * kRansLanes, symbols % kRansLanes);
   }
 
   RansWriter* writer_;
-  Table table_;
-  const std::uint8_t* symbols_;
-  std::byte* cursor_;
-  LaneStates states_;
+  std::span<const RansEncodeRun> runs_;  // not opened yet
+  Position<Table> at_;
 };
 
-// A check that ref makes: one word a symbol has room.
-void check_room(const RansWriter& writer, std::size_t symbols) {
-  SLUICE_ASSERT(static_cast<std::size_t>(writer.cursor - writer.first) >= 2 * symbols);
-}
-
-// The last, incomplete group; returns how many groups come before it.
-template <typename Table>
-std::size_t encode_rest(Run<Table>& run, std::size_t symbols) {
-  const std::size_t groups = symbols / kRansLanes;
-  const std::size_t count = symbols % kRansLanes;
-  if (count != 0) run.part(groups * kRansLanes, count);
-  return groups;
-}
-
-template <typename Table>
-void encode_groups(Run<Table>& run, std::size_t groups) {
-  while (groups > 0) run.whole(--groups * kRansLanes);
-  run.close();
-}
-
-// In turns, then each alone; indices are constants for the reason given in rans_decode.cc.
+// In turns until the first is done, then each alone; indices are constants for the reason given in rans_decode.cc.
 template <typename Table, std::size_t... kIndex>
-void encode_together(const RansEncodeRun* const* work, std::index_sequence<kIndex...>) {
-  std::array<Run<Table>, sizeof...(kIndex)> runs{
-      Run<Table>(*work[kIndex]->writer, Table(*work[kIndex]), work[kIndex]->symbols.data())...};
-  std::array<std::size_t, sizeof...(kIndex)> groups{encode_rest(runs[kIndex], work[kIndex]->symbols.size())...};
-  for (std::size_t shared = std::min({groups[kIndex]...}); shared > 0; --shared) {
-    (runs[kIndex].whole(--groups[kIndex] * kRansLanes), ...);
+void encode_together(const RansEncodeStream* work, std::index_sequence<kIndex...>) {
+  std::array<Stream<Table>, sizeof...(kIndex)> streams{Stream<Table>(work[kIndex])...};
+  while ((streams[kIndex].advance() & ...)) {
+    std::array<Position<Table>, sizeof...(kIndex)> at{streams[kIndex].position()...};
+    for (std::size_t groups = std::min({at[kIndex].groups...}); groups > 0; --groups) (at[kIndex].put_group(), ...);
+    (streams[kIndex].set_position(at[kIndex]), ...);
   }
-  (encode_groups(runs[kIndex], groups[kIndex]), ...);
+  (streams[kIndex].finish(), ...);
 }
 
-// Calls visit<Table>() with the table for that many symbols.
-template <typename Visit>
-void with_table(std::size_t symbols, Visit visit) {
-  if (symbols <= kNarrow) return visit.template operator()<SymbolTable<kNarrow>>();
-  visit.template operator()<SymbolTable<kRansMaxSymbols>>();
-}
-
-void encode_any(const RansEncodeRun& work) {
-  check_room(*work.writer, work.symbols.size());
-  if (work.table->search.is_constant) return;  // all slots: no state changes
-  with_table(work.table->lookup.symbols, [&]<typename Table>() {
-    Run<Table> run(*work.writer, Table(work), work.symbols.data());
-    encode_groups(run, encode_rest(run, work.symbols.size()));
-  });
-}
-
-// kCount runs in turns.
-template <std::size_t kCount>
-void encode_group(const RansEncodeRun* const* work) {
-  if constexpr (kCount == 1) return encode_any(*work[0]);
-  std::size_t symbols = 0;
-  for (std::size_t i = 0; i < kCount; ++i) symbols = std::max(symbols, work[i]->table->lookup.symbols);
-  with_table(symbols, [&]<typename Table>() { encode_together<Table>(work, std::make_index_sequence<kCount>()); });
-}
-
-// Fewer than 2 kCount runs.
-template <std::size_t kCount>
-void encode_few(const RansEncodeRun* const* work, std::size_t count) {
+// Fewer than 2 kCount streams, none without runs.
+template <typename Table, std::size_t kCount>
+void encode_few(const RansEncodeStream* work, std::size_t count) {
   const std::size_t now = count >= kCount ? kCount : 0;
-  if (now != 0) encode_group<kCount>(work);
-  if constexpr (kCount > 1) encode_few<kCount / 2>(work + now, count - now);
+  if (now != 0) encode_together<Table>(work, std::make_index_sequence<kCount>());
+  if constexpr (kCount > 1) encode_few<Table, kCount / 2>(work + now, count - now);
+}
+
+void encode_some(std::span<const RansEncodeStream> streams) {
+  const auto with = [&]<typename Table>() { encode_few<Table, kStreams>(streams.data(), streams.size()); };
+  std::size_t symbols = 0;
+  for (const RansEncodeStream& stream : streams) {
+    for (const RansEncodeRun& run : stream.runs) {
+      if (run.by_context != nullptr) {
+        if (run.by_context->lookup.is_complete) continue;
+        return ref_kernels().rans_encode_streams(streams);
+      }
+      symbols = std::max(symbols, run.table->lookup.symbols);
+    }
+  }
+  if (symbols == 0) return with.template operator()<ContextTable>();
+  if (symbols <= kNarrow) return with.template operator()<SymbolTable<kNarrow>>();
+  with.template operator()<SymbolTable<kRansMaxSymbols>>();
 }
 
 }  // namespace
 
 void rans_encode(RansWriter& writer, const RansTable& table, std::span<const std::uint8_t> symbols) {
-  encode_any({.writer = &writer, .table = &table, .symbols = symbols});
+  const RansEncodeRun run{.table = &table, .symbols = symbols};
+  const RansEncodeStream stream{&writer, {&run, 1}};
+  encode_some({&stream, 1});
 }
 
-void rans_encode_runs(std::span<const RansEncodeRun> runs) {
-  std::array<const RansEncodeRun*, kStreams> waiting;
+void rans_encode_streams(std::span<const RansEncodeStream> streams) {
+  std::array<RansEncodeStream, kStreams> some;
   std::size_t count = 0;
-  for (const RansEncodeRun& run : runs) {
-    check_room(*run.writer, run.symbols.size());
-    if (run.table->search.is_constant) continue;
-    waiting[count++] = &run;
+  for (const RansEncodeStream& stream : streams) {
+    if (stream.runs.empty()) continue;
+    some[count++] = stream;
     if (count < kStreams) continue;
-    encode_group<kStreams>(waiting.data());
+    encode_some(some);
     count = 0;
   }
-  encode_few<kStreams / 2>(waiting.data(), count);
-}
-
-void rans_encode_context(RansWriter& writer, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
-                         std::span<const std::uint8_t> symbols) {
-  SLUICE_ASSERT(contexts.size() == symbols.size());
-  check_room(writer, symbols.size());
-  if (!ContextShape::holds(tables)) return ref_kernels().rans_encode_context(writer, tables, contexts, symbols);
-  Run<ContextTable> run(writer, ContextTable(tables, contexts.data()), symbols.data());
-  encode_groups(run, encode_rest(run, symbols.size()));
+  if (count != 0) encode_some(std::span(some).first(count));
 }
 
 }  // namespace sluice::kernels::avx512

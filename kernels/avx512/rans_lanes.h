@@ -58,24 +58,17 @@ inline void store_states(const LaneStates& from, std::array<std::uint32_t, kRans
 /// Bit i set for i < count.  Precondition: count <= 32.
 inline __mmask32 first_lanes(std::size_t count) { return static_cast<__mmask32>((std::uint64_t{1} << count) - 1); }
 
+/// Words to bytes, cut. The form with a mask, as GCC 12 warns about its own header for the one without.
+inline __m256i to_bytes(__m512i words) { return _mm512_maskz_cvtepi16_epi8(~__mmask32{0}, words); }
+
 /// Bytes of the words that the chosen lanes take.
 inline std::size_t words_size(__mmask32 mask) { return 2 * static_cast<std::size_t>(std::popcount(mask)); }
 
-/// Up to three contexts of up to five symbols, side by side in one register: symbol s of context c is entry 5 c + s.
-struct ContextShape {
-  static constexpr std::size_t kContexts = 3;
-  static constexpr std::size_t kSymbols = 5;
-
-  static bool holds(std::span<const RansTable> tables) {
-    if (tables.size() > kContexts) return false;
-    for (const RansTable& table : tables) {
-      if (table.search.is_constant || table.lookup.symbols > kSymbols) return false;
-    }
-    return true;
-  }
-  /// First entry of each lane's context.
-  static __m512i first_entry(__m512i contexts) { return _mm512_add_epi16(contexts, _mm512_slli_epi16(contexts, 2)); }
-};
+/// First entry of each lane's context in a RansContextLookup.
+inline __m512i first_entry(__m512i contexts) {
+  static_assert(kRansContextSymbols == 5);
+  return _mm512_add_epi16(contexts, _mm512_slli_epi16(contexts, 2));
+}
 
 /// Contexts of up to 32 symbols as words.
 inline __m512i load_contexts(const std::uint8_t* from, __mmask32 lanes) {

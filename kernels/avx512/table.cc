@@ -23,10 +23,8 @@ std::optional<KernelTable> avx512_kernels() {
   if (!has_byte_permutations()) return table;
   table->rans_encode = avx512::rans_encode;
   table->rans_decode = avx512::rans_decode;
-  table->rans_encode_context = avx512::rans_encode_context;
-  table->rans_decode_context = avx512::rans_decode_context;
-  table->rans_encode_runs = avx512::rans_encode_runs;
-  table->rans_decode_runs = avx512::rans_decode_runs;
+  table->rans_encode_streams = avx512::rans_encode_streams;
+  table->rans_decode_streams = avx512::rans_decode_streams;
   return table;
 }
 

@@ -24,9 +24,7 @@ ContextFn context;
 RefineFn refine;
 RansEncodeFn rans_encode;
 RansDecodeFn rans_decode;
-RansEncodeContextFn rans_encode_context;
-RansDecodeContextFn rans_decode_context;
-RansEncodeRunsFn rans_encode_runs;
-RansDecodeRunsFn rans_decode_runs;
+RansEncodeStreamsFn rans_encode_streams;
+RansDecodeStreamsFn rans_decode_streams;
 
 }  // namespace sluice::kernels::ref

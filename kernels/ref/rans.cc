@@ -87,6 +87,29 @@ bool make_rans_table(std::span<const std::uint16_t> frequencies, RansTable& tabl
   return true;
 }
 
+bool make_rans_contexts(const std::array<std::span<const std::uint16_t>, kRansContexts>& frequencies,
+                        RansContexts& contexts) {
+  RansContexts made;
+  made.lookup.is_complete = true;
+  for (auto& starts : made.lookup.starts) starts.fill(kRansSlots);
+  for (std::size_t context = 0; context < kRansContexts; ++context) {
+    const std::span<const std::uint16_t> own = frequencies[context];
+    RansTable& table = made.tables[context];
+    if (own.size() > kRansContextSymbols || !make_rans_table(own, table)) return false;
+    made.lookup.is_complete = made.lookup.is_complete && !table.search.is_constant;
+    std::uint32_t start = 0;
+    for (std::size_t symbol = 0; symbol < own.size(); ++symbol) {
+      const std::size_t at = context * kRansContextSymbols + symbol;
+      made.lookup.entry[at] = table.lookup.entry[symbol];
+      made.lookup.reciprocal[at] = table.lookup.reciprocal[symbol];
+      if (symbol != 0) made.lookup.starts[symbol - 1][context] = static_cast<std::uint16_t>(start);
+      start += own[symbol];
+    }
+  }
+  contexts = made;
+  return true;
+}
+
 RansWriter open_rans_writer(std::span<std::byte> room) {
   RansWriter writer;
   writer.states.fill(kRansStart);
@@ -200,33 +223,34 @@ void rans_encode(RansWriter& writer, const RansTable& table, std::span<const std
       writer, [&](std::size_t) -> const RansTable& { return table; }, symbols);
 }
 
-void rans_encode_context(RansWriter& writer, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
-                         std::span<const std::uint8_t> symbols) {
-  SLUICE_ASSERT(contexts.size() == symbols.size());
-  const RansTable* const first = tables.data();
-  encode_run(
-      writer, [&](std::size_t i) -> const RansTable& { return first[contexts[i]]; }, symbols);
-}
-
 void rans_decode(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols) {
   decode_run(
       reader, [&](std::size_t) -> const RansTable& { return table; }, symbols);
 }
 
-void rans_decode_context(RansReader& reader, std::span<const RansTable> tables, std::span<const std::uint8_t> contexts,
-                         std::span<std::uint8_t> symbols) {
-  SLUICE_ASSERT(contexts.size() == symbols.size());
-  const RansTable* const first = tables.data();
-  decode_run(
-      reader, [&](std::size_t i) -> const RansTable& { return first[contexts[i]]; }, symbols);
+void rans_encode_streams(std::span<const RansEncodeStream> streams) {
+  for (const RansEncodeStream& stream : streams) {
+    for (std::size_t i = stream.runs.size(); i-- > 0;) {
+      const RansEncodeRun& run = stream.runs[i];
+      const auto by_context = [&](std::size_t k) -> const RansTable& {
+        return run.by_context->tables[run.contexts[k]];
+      };
+      run.by_context == nullptr ? rans_encode(*stream.writer, *run.table, run.symbols)
+                                : encode_run(*stream.writer, by_context, run.symbols);
+    }
+  }
 }
 
-void rans_encode_runs(std::span<const RansEncodeRun> runs) {
-  for (const RansEncodeRun& run : runs) rans_encode(*run.writer, *run.table, run.symbols);
-}
-
-void rans_decode_runs(std::span<const RansDecodeRun> runs) {
-  for (const RansDecodeRun& run : runs) rans_decode(*run.reader, *run.table, run.symbols);
+void rans_decode_streams(std::span<const RansDecodeStream> streams) {
+  for (const RansDecodeStream& stream : streams) {
+    for (const RansDecodeRun& run : stream.runs) {
+      const auto by_context = [&](std::size_t k) -> const RansTable& {
+        return run.by_context->tables[run.contexts[k]];
+      };
+      run.by_context == nullptr ? rans_decode(*stream.reader, *run.table, run.symbols)
+                                : decode_run(*stream.reader, by_context, run.symbols);
+    }
+  }
 }
 
 }  // namespace ref

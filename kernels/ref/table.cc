@@ -32,10 +32,8 @@ constexpr KernelTable kRef{
     .refine = ref::refine,
     .rans_encode = ref::rans_encode,
     .rans_decode = ref::rans_decode,
-    .rans_encode_context = ref::rans_encode_context,
-    .rans_decode_context = ref::rans_decode_context,
-    .rans_encode_runs = ref::rans_encode_runs,
-    .rans_decode_runs = ref::rans_decode_runs,
+    .rans_encode_streams = ref::rans_encode_streams,
+    .rans_decode_streams = ref::rans_decode_streams,
 };
 
 }  // namespace

@@ -38,21 +38,25 @@ struct Streams {
   }
   void encode(const KernelTable& kernels, bool together) {
     std::array<kernels::RansEncodeRun, kStreams> runs;
+    std::array<kernels::RansEncodeStream, kStreams> streams;
     for (std::size_t i = 0; i < kStreams; ++i) {
       writers[i] = kernels::open_rans_writer(rooms[i]);
-      runs[i] = {&writers[i], &table, std::span<const std::uint8_t>(symbols).subspan(i * each, each)};
+      runs[i] = {.table = &table, .symbols = std::span<const std::uint8_t>(symbols).subspan(i * each, each)};
+      streams[i] = {&writers[i], {&runs[i], 1}};
       if (!together) kernels.rans_encode(writers[i], table, runs[i].symbols);
     }
-    if (together) kernels.rans_encode_runs(runs);
+    if (together) kernels.rans_encode_streams(streams);
   }
   void decode(const KernelTable& kernels, bool together) {
     std::array<kernels::RansDecodeRun, kStreams> runs;
+    std::array<kernels::RansDecodeStream, kStreams> streams;
     for (std::size_t i = 0; i < kStreams; ++i) {
       readers[i] = {.states = writers[i].states, .cursor = writers[i].cursor, .end = rooms[i].data() + rooms[i].size()};
-      runs[i] = {&readers[i], &table, std::span(back).subspan(i * each, each)};
+      runs[i] = {.table = &table, .symbols = std::span(back).subspan(i * each, each)};
+      streams[i] = {&readers[i], {&runs[i], 1}};
       if (!together) kernels.rans_decode(readers[i], table, runs[i].symbols);
     }
-    if (together) kernels.rans_decode_runs(runs);
+    if (together) kernels.rans_decode_streams(streams);
   }
 };
 
@@ -84,29 +88,55 @@ void rans_decode(benchmark::State& state, const KernelTable& kernels, Coding cod
 }
 
 // Refinement symbols: three contexts of five symbols.
-void rans_context(benchmark::State& state, const KernelTable& kernels, bool is_decode) {
-  std::vector<kernels::RansTable> tables(3);
-  constexpr std::array<std::array<std::uint16_t, 5>, 3> kThree{
-      {{10, 60, 116, 60, 10}, {30, 60, 76, 60, 30}, {45, 55, 56, 55, 45}}};
-  for (std::size_t i = 0; i < 3; ++i) {
-    if (!make_rans_table(kThree[i], tables[i])) std::abort();
+struct ContextStreams {
+  kernels::RansContexts tables;
+  std::vector<std::uint8_t> symbols = draw_symbols(kInCache), contexts = symbols;
+  std::vector<std::uint8_t> back = std::vector<std::uint8_t>(kInCache);
+  std::vector<std::vector<std::byte>> rooms;
+  std::array<kernels::RansWriter, kStreams> writers;
+  std::array<kernels::RansReader, kStreams> readers;
+
+  ContextStreams() {
+    constexpr std::array<std::array<std::uint16_t, 5>, 3> kThree{
+        {{10, 60, 116, 60, 10}, {30, 60, 76, 60, 30}, {45, 55, 56, 55, 45}}};
+    if (!make_rans_contexts({kThree[0], kThree[1], kThree[2]}, tables)) std::abort();
+    for (std::uint8_t& symbol : symbols) symbol = static_cast<std::uint8_t>(symbol % 5);
+    for (std::uint8_t& context : contexts) context = static_cast<std::uint8_t>(context % 3);
+    rooms.assign(kStreams, std::vector<std::byte>(2 * kEach));
   }
-  std::vector<std::uint8_t> symbols = draw_symbols(kInCache / 4), contexts = symbols, back(symbols.size());
-  for (std::uint8_t& symbol : symbols) symbol = static_cast<std::uint8_t>(symbol % 5);
-  for (std::uint8_t& context : contexts) context = static_cast<std::uint8_t>(context % 3);
-  std::vector<std::byte> room(2 * symbols.size());
-  kernels::RansWriter writer = kernels::open_rans_writer(room);
-  kernels.rans_encode_context(writer, tables, contexts, symbols);
-  for (auto _ : state) {
-    if (is_decode) {
-      kernels::RansReader reader{.states = writer.states, .cursor = writer.cursor, .end = room.data() + room.size()};
-      kernels.rans_decode_context(reader, tables, contexts, back);
-    } else {
-      kernels::RansWriter again = kernels::open_rans_writer(room);
-      kernels.rans_encode_context(again, tables, contexts, symbols);
+  void encode(const KernelTable& kernels) {
+    std::array<kernels::RansEncodeRun, kStreams> runs;
+    std::array<kernels::RansEncodeStream, kStreams> streams;
+    for (std::size_t i = 0; i < kStreams; ++i) {
+      writers[i] = kernels::open_rans_writer(rooms[i]);
+      runs[i] = {.by_context = &tables,
+                 .contexts = contexts.data() + i * kEach,
+                 .symbols = std::span<const std::uint8_t>(symbols).subspan(i * kEach, kEach)};
+      streams[i] = {&writers[i], {&runs[i], 1}};
     }
+    kernels.rans_encode_streams(streams);
   }
-  count(state, symbols.size());
+  void decode(const KernelTable& kernels) {
+    std::array<kernels::RansDecodeRun, kStreams> runs;
+    std::array<kernels::RansDecodeStream, kStreams> streams;
+    for (std::size_t i = 0; i < kStreams; ++i) {
+      readers[i] = {.states = writers[i].states, .cursor = writers[i].cursor, .end = rooms[i].data() + rooms[i].size()};
+      runs[i] = {.by_context = &tables,
+                 .contexts = contexts.data() + i * kEach,
+                 .symbols = std::span(back).subspan(i * kEach, kEach)};
+      streams[i] = {&readers[i], {&runs[i], 1}};
+    }
+    kernels.rans_decode_streams(streams);
+  }
+  static constexpr std::size_t kEach = kInCache / kStreams;
+};
+
+void rans_context(benchmark::State& state, const KernelTable& kernels, bool is_decode) {
+  ContextStreams streams;
+  streams.encode(kernels);
+  for (auto _ : state) is_decode ? streams.decode(kernels) : streams.encode(kernels);
+  if (is_decode && streams.back != streams.symbols) state.SkipWithError("symbols differ");
+  count(state, kInCache);
 }
 
 // One channel of a chunk, and a strip of rows of three heads.

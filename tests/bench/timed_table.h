@@ -64,10 +64,8 @@ void for_each_kernel(kernels::KernelTable& table, Visit visit) {
   each("refine", Timed<&Table::refine>());
   each("rans_encode", Timed<&Table::rans_encode>());
   each("rans_decode", Timed<&Table::rans_decode>());
-  each("rans_encode_context", Timed<&Table::rans_encode_context>());
-  each("rans_decode_context", Timed<&Table::rans_decode_context>());
-  each("rans_encode_runs", Timed<&Table::rans_encode_runs>());
-  each("rans_decode_runs", Timed<&Table::rans_decode_runs>());
+  each("rans_encode_streams", Timed<&Table::rans_encode_streams>());
+  each("rans_decode_streams", Timed<&Table::rans_decode_streams>());
 }
 
 /// The best table of this machine, timed from zero.

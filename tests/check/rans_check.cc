@@ -151,68 +151,142 @@ TEST_P(Rans, ManyRunsOfOneStreamWithMixedTablesAreThoseOfRef) {
   EXPECT_TRUE(is_finished(reader));
 }
 
-TEST_P(Rans, StreamsSideBySideAreThoseOfEachAlone) {
+// Streams of several runs, every run with a table or with contexts of its own.
+struct Material {
+  std::vector<std::vector<RansTable>> tables;
+  std::vector<std::vector<RansContexts>> by_context;
+  std::vector<std::vector<Symbols>> symbols, contexts, back;
+  std::vector<std::vector<RansEncodeRun>> encode_runs;
+  std::vector<std::vector<RansDecodeRun>> decode_runs;
+
+  std::size_t symbols_of(std::size_t stream) const {
+    std::size_t total = 0;
+    for (const Symbols& run : symbols[stream]) total += run.size();
+    return total;
+  }
+};
+
+RansContexts contexts_of(const std::array<std::vector<std::uint16_t>, kRansContexts>& frequencies) {
+  RansContexts contexts;
+  EXPECT_TRUE(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2]}, contexts));
+  return contexts;
+}
+
+// Frequencies of a context's symbols; kinds 6 and 7 leave some out, kind 8 all but one.
+std::vector<std::uint16_t> context_frequencies(std::size_t kind) {
+  if (kind == 6) return {0, 100, 0, 156, 0};
+  if (kind == 7) return {60, 0, 0, 0, 196};
+  if (kind == 8) return {0, 0, 256};
+  return frequencies_of(2 + kind % 4, static_cast<double>(kind) / 6);
+}
+
+void add_table_run(Material& m, std::mt19937& random, std::size_t alphabet, std::size_t count) {
+  const std::vector<std::uint16_t> frequencies = frequencies_of(alphabet, static_cast<double>(random() % 10) / 9);
+  m.tables.back().push_back(table_of(frequencies));
+  m.symbols.back().push_back(draw(random, frequencies, count));
+}
+
+void add_context_run(Material& m, std::mt19937& random, std::size_t kinds, std::size_t count) {
+  std::array<std::vector<std::uint16_t>, kRansContexts> frequencies;
+  for (auto& own : frequencies) own = context_frequencies(random() % kinds);
+  m.by_context.back().push_back(contexts_of(frequencies));
+  Symbols symbols(count), contexts(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    contexts[i] = static_cast<std::uint8_t>(random() % kRansContexts);
+    symbols[i] = draw(random, frequencies[contexts[i]], 1)[0];
+  }
+  m.symbols.back().push_back(symbols);
+  m.contexts.back().push_back(contexts);
+}
+
+// Views of everything; only when nothing grows any more.
+void link(Material& m) {
+  for (std::size_t stream = 0; stream < m.symbols.size(); ++stream) {
+    for (const Symbols& run : m.symbols[stream]) m.back[stream].emplace_back(run.size());
+    for (std::size_t i = 0; i < m.symbols[stream].size(); ++i) {
+      RansEncodeRun encode{.symbols = m.symbols[stream][i]};
+      RansDecodeRun decode{.symbols = m.back[stream][i]};
+      if (m.contexts[stream].empty()) {
+        encode.table = decode.table = &m.tables[stream][i];
+      } else {
+        encode.by_context = decode.by_context = &m.by_context[stream][i];
+        encode.contexts = decode.contexts = m.contexts[stream][i].data();
+      }
+      m.encode_runs[stream].push_back(encode);
+      m.decode_runs[stream].push_back(decode);
+    }
+  }
+}
+
+Material material(std::mt19937& random, std::size_t streams, std::size_t round, bool has_contexts) {
+  Material m;
+  for (std::size_t stream = 0; stream < streams; ++stream) {
+    m.tables.emplace_back();
+    m.by_context.emplace_back();
+    m.symbols.emplace_back();
+    m.contexts.emplace_back();
+    const std::size_t runs = round % 4 == 1 ? 3 : random() % 5;
+    for (std::size_t run = 0; run < runs; ++run) {
+      const std::size_t count = round % 3 == 0 ? 223 : random() % 300;
+      has_contexts ? add_context_run(m, random, round % 5 == 0 ? 9 : 8, count)
+                   : add_table_run(m, random, 1 + random() % (round % 2 == 0 ? 8 : 64), count);
+    }
+  }
+  m.back.resize(streams);
+  m.encode_runs.resize(streams);
+  m.decode_runs.resize(streams);
+  link(m);
+  return m;
+}
+
+TEST_P(Rans, StreamsSideBySideAreThoseOfRef) {
   for (std::size_t streams = 0; streams <= 17; ++streams) {
     for (std::size_t round = 0; round < 20; ++round) {
-      std::vector<RansTable> tables;
-      std::vector<Symbols> symbols, back;
+      Material m = material(random_, streams, round, round >= 10);
       std::vector<Stream> got, wanted;
       for (std::size_t i = 0; i < streams; ++i) {
-        const std::vector<std::uint16_t> frequencies =
-            frequencies_of(1 + random_() % (round % 2 == 0 ? 8 : 64), static_cast<double>(random_() % 10) / 9);
-        tables.push_back(table_of(frequencies));
-        symbols.push_back(draw(random_, frequencies, round % 3 == 0 ? 223 : random_() % 300));
-        back.emplace_back(symbols.back().size());
-        got.emplace_back(symbols.back().size(), 0);
-        wanted.emplace_back(symbols.back().size(), 0);
-        ref().rans_encode(wanted.back().writer, tables.back(), symbols.back());
+        got.emplace_back(m.symbols_of(i), 0);
+        wanted.emplace_back(m.symbols_of(i), 0);
       }
-      std::vector<RansEncodeRun> encode;
-      for (std::size_t i = 0; i < streams; ++i) encode.push_back({&got[i].writer, &tables[i], symbols[i]});
-      table().rans_encode_runs(encode);
+      std::vector<RansEncodeStream> encode, encode_wanted;
+      for (std::size_t i = 0; i < streams; ++i) {
+        encode.push_back({&got[i].writer, m.encode_runs[i]});
+        encode_wanted.push_back({&wanted[i].writer, m.encode_runs[i]});
+      }
+      table().rans_encode_streams(encode);
+      ref().rans_encode_streams(encode_wanted);
       std::vector<RansReader> readers;
       for (std::size_t i = 0; i < streams; ++i) {
         expect_same(got[i], wanted[i]);
         readers.push_back(got[i].reader());
       }
-      std::vector<RansDecodeRun> decode;
-      for (std::size_t i = 0; i < streams; ++i) decode.push_back({&readers[i], &tables[i], back[i]});
-      table().rans_decode_runs(decode);
-      EXPECT_EQ(back, symbols);
-      for (const RansReader& reader : readers) EXPECT_TRUE(is_finished(reader));
+      std::vector<RansDecodeStream> decode;
+      for (std::size_t i = 0; i < streams; ++i) decode.push_back({&readers[i], m.decode_runs[i]});
+      table().rans_decode_streams(decode);
+      ASSERT_EQ(m.back, m.symbols) << streams << " " << round;
+      for (const RansReader& reader : readers) ASSERT_TRUE(is_finished(reader));
     }
   }
 }
 
-TEST_P(Rans, ContextsAreThoseOfRef) {
-  for (const std::size_t contexts : {1, 2, 3, 4, 7}) {
-    for (const std::size_t alphabet : {1, 2, 5, 6, 40}) {
-      std::vector<RansTable> tables;
-      std::vector<std::vector<std::uint16_t>> frequencies;
-      for (std::size_t i = 0; i < contexts; ++i) {
-        frequencies.push_back(frequencies_of(alphabet, static_cast<double>(i) / 7));
-        tables.push_back(table_of(frequencies.back()));
-      }
-      for (const std::size_t count : lengths()) {
-        Symbols context(count), symbols(count), back(count);
-        for (std::size_t i = 0; i < count; ++i) {
-          context[i] = static_cast<std::uint8_t>(random_() % contexts);
-          symbols[i] = draw(random_, frequencies[context[i]], 1)[0];
-        }
-        Stream got(count, 0), wanted(count, 0);
-        table().rans_encode_context(got.writer, tables, context, symbols);
-        ref().rans_encode_context(wanted.writer, tables, context, symbols);
-        expect_same(got, wanted);
-        RansReader reader = got.reader();
-        table().rans_decode_context(reader, tables, context, back);
-        ASSERT_EQ(back, symbols) << contexts << " " << alphabet << " " << count;
-        ASSERT_TRUE(is_finished(reader));
-      }
-    }
+// A stream whose words and states come from anywhere.
+struct Rubbish {
+  std::vector<std::byte> words;
+  RansReader reader;
+};
+
+Rubbish rubbish(std::mt19937& random, std::size_t most_words, bool has_low_states) {
+  Rubbish made{std::vector<std::byte>(2 * (random() % most_words)), {}};
+  for (std::byte& byte : made.words) byte = static_cast<std::byte>(random());
+  for (std::uint32_t& state : made.reader.states) {
+    state = static_cast<std::uint32_t>(random()) >> (has_low_states ? 16 : 0);
   }
+  made.reader.cursor = made.words.data();
+  made.reader.end = made.words.data() + made.words.size();
+  return made;
 }
 
-// Words, states and frequencies from anywhere: same symbols, same verdict, nothing read outside (under ASan).
+// Same symbols, same verdict, nothing read outside (under ASan).
 TEST_P(Rans, DamagedStreamsEndAsInRef) {
   for (int round = 0; round < 3000; ++round) {
     const std::size_t alphabet = 1 + random_() % 64;
@@ -221,29 +295,40 @@ TEST_P(Rans, DamagedStreamsEndAsInRef) {
       frequencies[alphabet / 2] = static_cast<std::uint16_t>(frequencies[alphabet / 2] + frequencies[0]);
       frequencies[0] = 0;
     }
-    const std::vector<RansTable> tables{table_of(frequencies), table_of(frequencies_of(5, 0.5)), table_of({100, 156})};
-    std::vector<std::byte> words(2 * (random_() % 120));
-    for (std::byte& byte : words) byte = static_cast<std::byte>(random_());
-    RansReader got;
-    for (std::uint32_t& state : got.states) state = static_cast<std::uint32_t>(random_()) >> (round % 7 == 0 ? 16 : 0);
-    got.cursor = words.data();
-    got.end = words.data() + words.size();
-    RansReader wanted = got;
+    const RansTable rans = table_of(frequencies);
+    const Rubbish stream = rubbish(random_, 120, round % 7 == 0);
+    RansReader got = stream.reader, wanted = stream.reader;
     for (int run = 0; run < 4; ++run) {
-      const std::size_t count = random_() % 100;
-      Symbols symbols(count), wanted_symbols(count), contexts(count);
-      for (auto& context : contexts) context = static_cast<std::uint8_t>(random_() % 2);
-      if (run % 2 == 0) {
-        table().rans_decode(got, tables[0], symbols);
-        ref().rans_decode(wanted, tables[0], wanted_symbols);
-      } else {
-        const std::span<const RansTable> pair = std::span(tables).last(2);
-        table().rans_decode_context(got, pair, contexts, symbols);
-        ref().rans_decode_context(wanted, pair, contexts, wanted_symbols);
-      }
+      Symbols symbols(random_() % 100), wanted_symbols(symbols.size());
+      table().rans_decode(got, rans, symbols);
+      ref().rans_decode(wanted, rans, wanted_symbols);
       ASSERT_EQ(symbols, wanted_symbols) << round;
       expect_same(got, wanted);
     }
+  }
+}
+
+TEST_P(Rans, DamagedStreamsSideBySideEndAsInRef) {
+  for (std::size_t round = 0; round < 600; ++round) {
+    const std::size_t streams = 1 + random_() % 9;
+    Material m = material(random_, streams, round, round % 2 == 0);
+    std::vector<Rubbish> damaged;
+    for (std::size_t i = 0; i < streams; ++i) damaged.push_back(rubbish(random_, 600, round % 7 == 0));
+    std::vector<RansReader> got, wanted;
+    std::vector<RansDecodeStream> decode, decode_wanted;
+    for (const Rubbish& stream : damaged) {
+      got.push_back(stream.reader);
+      wanted.push_back(stream.reader);
+    }
+    for (std::size_t i = 0; i < streams; ++i) {
+      decode.push_back({&got[i], m.decode_runs[i]});
+      decode_wanted.push_back({&wanted[i], m.decode_runs[i]});
+    }
+    table().rans_decode_streams(decode);
+    const std::vector<std::vector<Symbols>> symbols = m.back;
+    ref().rans_decode_streams(decode_wanted);
+    ASSERT_EQ(symbols, m.back) << round;
+    for (std::size_t i = 0; i < streams; ++i) expect_same(got[i], wanted[i]);
   }
 }
 

@@ -80,17 +80,23 @@ TEST(Rans, SizeIsTheEntropyAndLittleMore) {
 
 TEST(Rans, ContextsChooseTheTable) {
   std::mt19937 random(3);
-  std::vector<RansTable> tables(3);
-  for (auto& table : tables) ASSERT_TRUE(make_rans_table(random_frequencies(random, 5), table));
+  const std::array frequencies{random_frequencies(random, 5), random_frequencies(random, 4),
+                               random_frequencies(random, 5)};
+  RansContexts tables;
+  ASSERT_TRUE(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2]}, tables));
   Symbols symbols(777), contexts(777), decoded(777);
-  for (auto& symbol : symbols) symbol = static_cast<std::uint8_t>(random() % 5);
+  for (auto& symbol : symbols) symbol = static_cast<std::uint8_t>(random() % 4);
   for (auto& context : contexts) context = static_cast<std::uint8_t>(random() % 3);
   Stream stream;
   stream.room.resize(2 * symbols.size());
   stream.writer = open_rans_writer(stream.room);
-  ref_kernels().rans_encode_context(stream.writer, tables, contexts, symbols);
+  const RansEncodeRun encode_run{.by_context = &tables, .contexts = contexts.data(), .symbols = symbols};
+  const RansEncodeStream encode_stream{&stream.writer, {&encode_run, 1}};
+  ref_kernels().rans_encode_streams({&encode_stream, 1});
   RansReader reader = reader_of(stream);
-  ref_kernels().rans_decode_context(reader, tables, contexts, decoded);
+  const RansDecodeRun decode_run{.by_context = &tables, .contexts = contexts.data(), .symbols = decoded};
+  const RansDecodeStream decode_stream{&reader, {&decode_run, 1}};
+  ref_kernels().rans_decode_streams({&decode_stream, 1});
   EXPECT_EQ(symbols, decoded);
   EXPECT_TRUE(is_finished(reader));
 }
