@@ -73,7 +73,7 @@ const std::array kFields = {
     Field{"codec.parts", &Config::codec_parts, "raw,lossless,int8,nested", "raw lossless int8 nested", 0, 0,
           "what a prefill node offers of each unit"},
     Field{"planner.policy", &Config::planner_policy, "sluice", "", 0, 0,
-          "sluice, cachegen, raw, lossless, int8, recompute or fixed:<part>[+<part>]"},
+          "a name that scheduler/policy.h lists, such as sluice, cachegen, raw or fixed:<part>[+<part>]"},
     Field{"planner.nominal_bits_per_second", &Config::planner_nominal_rate, "1000000000", "", 1000,
           1'000'000'000'000'000, "ingress rate assumed before anything is measured"},
     Field{"planner.nominal_is_trusted", &Config::planner_nominal_is_trusted, "false", "", 0, 0,

@@ -69,8 +69,10 @@ std::vector<std::string> check_config_rules(const Config& config) {
   if (config.codec_parts.empty())
     wrong.emplace_back("codec.parts is empty; name at least one of raw, lossless, int8, nested");
   if (!scheduler::make_policy(config.planner_policy, {})) {
-    wrong.push_back("planner.policy is '" + config.planner_policy +
-                    "'; use sluice, cachegen, raw, lossless, int8, recompute or fixed:<part>[+<part>]");
+    wrong.push_back(
+        "planner.policy is '" + config.planner_policy +
+        "'; use sluice, cachegen, cachegen-artifact, kvserve, cake, lynx, hicache, raw, raw-fifo, raw-fair, "
+        "raw-drop, lossless, int8, fp8, recompute or fixed:<part>[+<part>]");
   }
   if (config.planner_quality_floor > config.planner_quality_target) {
     wrong.emplace_back(

@@ -135,6 +135,8 @@ void DecodeService::carry_out(Brain& mind, const scheduler::Action& action) {
     fetch->outcome.explanation = scheduler::explain(action);
     return complete(*fetch, *done);
   }
+  // Engines here compute a prompt or none of it: PolicyOptions::computes_front is off.
+  SLUICE_ASSERT(std::holds_alternative<scheduler::Recompute>(action));
   const auto& recompute = std::get<scheduler::Recompute>(action);
   Fetch* fetch = find(recompute.request);
   if (fetch == nullptr) return;

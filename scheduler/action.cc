@@ -40,6 +40,10 @@ struct Explainer {
     line += ", " + std::to_string(grant.bytes.count()) + " bytes,";
     return line + because(grant.reason, grant.inputs);
   }
+  std::string operator()(const ComputeChunk& compute) const {
+    return "request " + std::to_string(compute.request.value()) + ": compute chunk " +
+           std::to_string(compute.chunk.value()) + because(compute.reason, compute.inputs);
+  }
   std::string operator()(const Recompute& recompute) const {
     return "request " + std::to_string(recompute.request.value()) + ": recompute" +
            because(recompute.reason, recompute.inputs);

@@ -36,11 +36,21 @@ struct Grant {
   Reason reason = Reason::kNone;
   Inputs inputs;
 };
+/// Compute the KV of the request's next chunk here, after all those before it. One at a time; ChunkComputed follows.
+/// Only where PolicyOptions::computes_front and the request's prefill cost allow it.
+struct ComputeChunk {
+  RequestId request;
+  ChunkIndex chunk;
+  Reason reason = Reason::kNone;
+  Inputs inputs;
+};
 /// Terminal: stop the delivery; the engine prefills the prompt itself (or the request fails where it cannot).
 struct Recompute {
   RequestId request;
   Reason reason = Reason::kNone;
   Inputs inputs;
+  /// Chunks from the front whose rows are here: an engine that can continues after them.
+  std::uint32_t kept_chunks = 0;
 };
 /// Terminal: all units are at the floor or better; publish what has arrived. Parts still in flight are not waited for.
 struct Complete {
@@ -51,7 +61,7 @@ struct Complete {
   Inputs inputs;
 };
 
-using Action = std::variant<Grant, Recompute, Complete>;
+using Action = std::variant<Grant, Recompute, Complete, ComputeChunk>;
 /// Appended to by a policy; keep one and clear() it, so that nothing is allocated per event.
 using Actions = std::vector<Action>;
 

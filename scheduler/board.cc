@@ -23,11 +23,6 @@ constexpr std::uint64_t kDecodeMemory = 4;
 /// Bits of rows a second; keeps products inside 128 bits.
 constexpr std::uint64_t kFastestDecode = std::uint64_t{1} << 50;
 
-bool is_before(const RequestState& left, const RequestState& right) {
-  if (left.opened().deadline != right.opened().deadline) return left.opened().deadline < right.opened().deadline;
-  return left.id() < right.id();
-}
-
 }  // namespace
 
 Board::Board(const PolicyOptions& options)
@@ -36,7 +31,7 @@ Board::Board(const PolicyOptions& options)
       decode_(options.decode),
       opening_window_(options.smallest_window + options.smallest_window / 2) {}
 
-void Board::apply(const Event& event, Instant now, Actions& out) {
+Listed* Board::apply(const Event& event, Instant now, Actions& out) {
   SLUICE_ASSERT(now >= now_);
   now_ = now;
   if (const auto* opened = std::get_if<RequestOpened>(&event)) return open(*opened, now);
@@ -44,49 +39,45 @@ void Board::apply(const Event& event, Instant now, Actions& out) {
   if (const auto* offered = std::get_if<Offered>(&event)) return offer(*offered, now);
   if (const auto* arrived = std::get_if<PartArrived>(&event)) return arrive(*arrived, now);
   if (const auto* failed = std::get_if<PartFailed>(&event)) return fail(*failed, now);
-  if (const auto* sample = std::get_if<LinkSample>(&event)) {
-    return link_.on_delivery(sample->bytes, sample->duration, now);
-  }
-  if (const auto* sample = std::get_if<RttSample>(&event)) return link_.on_rtt(sample->rtt, now);
-  if (const auto* sample = std::get_if<DecodeSample>(&event)) return learn(*sample, now);
-  if (const auto* closed = std::get_if<RequestClosed>(&event)) return remove(closed->request);
+  if (const auto* done = std::get_if<ChunkComputed>(&event)) return computed(*done, now);
   if (const auto* sealed = std::get_if<Sealed>(&event)) {
-    if (RequestState* request = find(sealed->request)) request->seal(sealed->units);
+    Listed* request = requests_.find(sealed->request);
+    if (request != nullptr) request->state.seal(sealed->units);
+    return request;
   }
-}
-
-RequestState* Board::find(RequestId request) {
-  const auto found = std::find_if(requests_.begin(), requests_.end(),
-                                  [&](const RequestState& candidate) { return candidate.id() == request; });
-  return found == requests_.end() ? nullptr : &*found;
+  if (const auto* sample = std::get_if<LinkSample>(&event)) link_.on_delivery(sample->bytes, sample->duration, now);
+  if (const auto* sample = std::get_if<RttSample>(&event)) link_.on_rtt(sample->rtt, now);
+  if (const auto* sample = std::get_if<DecodeSample>(&event)) learn(*sample, now);
+  if (const auto* closed = std::get_if<RequestClosed>(&event)) remove(closed->request);
+  return nullptr;
 }
 
 void Board::remove(RequestId request) {
   in_flight_.drop(request);
-  std::erase_if(requests_, [&](const RequestState& candidate) { return candidate.id() == request; });
+  if (Listed* open = requests_.find(request)) requests_.remove(*open);
 }
 
-void Board::open(const RequestOpened& opened, Instant now) {
-  if (find(opened.request) != nullptr) return;
-  RequestState request(opened, now, Levels(opened.quality.value_or(options_.quality)));
-  const auto place = std::upper_bound(requests_.begin(), requests_.end(), request, is_before);
-  requests_.insert(place, std::move(request));
+Listed* Board::open(const RequestOpened& opened, Instant now) {
+  if (requests_.find(opened.request) != nullptr) return nullptr;
+  return &requests_.add(opened, now, Levels(opened.quality.value_or(options_.quality)));
 }
 
-void Board::accept(const Accepted& accepted, Instant now, Actions& out) {
-  RequestState* request = find(accepted.request);
-  if (request == nullptr) return;
+Listed* Board::accept(const Accepted& accepted, Instant now, Actions& out) {
+  Listed* request = requests_.find(accepted.request);
+  if (request == nullptr) return nullptr;
   if (std::uint64_t{accepted.chunks} * accepted.groups > kMostUnits) {
-    return recompute(*request, Reason::kTooManyUnits, inputs(*request, now), out);
+    recompute(request->state, Reason::kTooManyUnits, inputs(request->state, now), out);
+    return nullptr;
   }
-  request->accept(accepted, now);
+  request->state.accept(accepted, now);
   // The answer took a round trip, and the peer's own time: too long is corrected by any shorter one.
-  if (!link_.has_rtt()) link_.on_rtt(now - request->opened_at(), now);
+  if (!link_.has_rtt()) link_.on_rtt(now - request->state.opened_at(), now);
+  return request;
 }
 
-void Board::offer(const Offered& offered, Instant now) {
-  RequestState* request = find(offered.unit.request);
-  if (request == nullptr || !request->offer(offered, now)) return;
+Listed* Board::offer(const Offered& offered, Instant now) {
+  Listed* request = requests_.find(offered.unit.request);
+  if (request == nullptr || !request->state.offer(offered, now)) return request;
   for (const Part part : kAllParts) {
     const Bytes size = offered.sizes[part];
     PartTotal& seen = seen_[part];
@@ -96,10 +87,11 @@ void Board::offer(const Offered& offered, Instant now) {
     seen.rows += offered.raw;
     ++seen.count;
   }
+  return request;
 }
 
-void Board::arrive(const PartArrived& arrived, Instant now) {
-  if (part_place(arrived.part) == kAllParts.size()) return;
+Listed* Board::arrive(const PartArrived& arrived, Instant now) {
+  if (part_place(arrived.part) == kAllParts.size()) return nullptr;
   if (const auto delivery = in_flight_.arrive(arrived.unit, arrived.part, link_.rtt(), now)) {
     if (delivery->is_backlogged) {
       link_.on_delivery(delivery->bytes, delivery->span, now);
@@ -110,14 +102,24 @@ void Board::arrive(const PartArrived& arrived, Instant now) {
       link_.on_idle_delivery(delivery->bytes, delivery->span, now);
     }
   }
-  RequestState* request = find(arrived.unit.request);
-  if (request == nullptr) return;
-  const auto index = request->index_of(arrived.unit);
-  if (!index || !request->arrive(*index, arrived.part, now)) return;
-  const Bytes rows = request->units()[*index].raw;
+  Listed* request = requests_.find(arrived.unit.request);
+  if (request == nullptr) return nullptr;
+  const auto index = request->state.index_of(arrived.unit);
+  if (!index || !request->state.arrive(*index, arrived.part, now)) return request;
+  const Bytes rows = request->state.units()[*index].raw;
   const Duration work = decode_time(decode_, arrived.part, rows);
   undecoded_[arrived.part] += std::min(rows, kSeenRows);
   decode_free_ = std::max(decode_free_, now) + work / decode_.workers;
+  return request;
+}
+
+Listed* Board::computed(const ChunkComputed& computed, Instant now) {
+  if (computing_ == computed.request) computing_.reset();
+  Listed* request = requests_.find(computed.request);
+  if (request != nullptr && computed.chunk.value() < request->state.chunks()) {
+    request->state.compute(computed.chunk.value() + 1, now);
+  }
+  return request;
 }
 
 void Board::learn(const DecodeSample& sample, Instant now) {
@@ -143,14 +145,15 @@ void Board::learn(const DecodeSample& sample, Instant now) {
   decode_free_ = now + waiting / decode_.workers;
 }
 
-void Board::fail(const PartFailed& failed, Instant now) {
-  if (part_place(failed.part) == kAllParts.size()) return;
+Listed* Board::fail(const PartFailed& failed, Instant now) {
+  if (part_place(failed.part) == kAllParts.size()) return nullptr;
   in_flight_.fail(failed.unit, failed.part, now);
-  RequestState* request = find(failed.unit.request);
-  if (request == nullptr) return;
-  if (const auto index = request->index_of(failed.unit)) {
-    request->fail(*index, failed.part, options_.attempts_per_part);
+  Listed* request = requests_.find(failed.unit.request);
+  if (request == nullptr) return nullptr;
+  if (const auto index = request->state.index_of(failed.unit)) {
+    request->state.fail(*index, failed.part, options_.attempts_per_part);
   }
+  return request;
 }
 
 BitsPerSecond Board::unless_overdue(BitsPerSecond estimate, Instant now) const {
@@ -181,9 +184,11 @@ Instant Board::last_call(const RequestState& request) const {
 
 Instant Board::earliest_last_call() const {
   Instant earliest = Instant::never();
-  for (const RequestState& request : requests_) {
-    if (request.opened().deadline_kind == DeadlineKind::kHard) earliest = std::min(earliest, last_call(request));
-  }
+  requests_.walk([&](const Listed& request) {
+    if (request.state.opened().deadline_kind != DeadlineKind::kHard) return true;
+    earliest = last_call(request.state);
+    return false;
+  });
   return earliest;
 }
 
@@ -218,9 +223,17 @@ void Board::grant(RequestState& request, const Pick& pick, Actions& out) {
   out.push_back(Grant{request.key(index), part, size, is_retry ? Reason::kRetry : reason, inputs});
 }
 
-void Board::recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out) {
+void Board::compute(RequestState& request, Inputs inputs, Actions& out) {
+  SLUICE_ASSERT(!computing_);
+  computing_ = request.id();
+  computing_since_ = now_;
+  out.push_back(ComputeChunk{request.id(), ChunkIndex(request.computed_chunks()), Reason::kTwoEnded, inputs});
+}
+
+void Board::recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out,
+                      std::uint32_t kept_chunks) {
   const RequestId id = request.id();
-  out.push_back(Recompute{id, reason, inputs});
+  out.push_back(Recompute{id, reason, inputs, std::max(kept_chunks, request.computed_chunks())});
   remove(id);
 }
 

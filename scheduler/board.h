@@ -13,7 +13,7 @@
 #include "scheduler/event.h"
 #include "scheduler/in_flight.h"
 #include "scheduler/policy.h"
-#include "scheduler/request_state.h"
+#include "scheduler/request_list.h"
 
 namespace sluice::scheduler {
 
@@ -35,15 +35,20 @@ class Board {
   Board(const Board&) = delete;
   Board& operator=(const Board&) = delete;
 
-  /// Changes the state that the event speaks of. Requests that must end at once (too many units) end here.
-  void apply(const Event& event, Instant now, Actions& out);
+  /// Changes the state that the event speaks of, and returns the open request that it speaks of; nullptr when it speaks
+  /// of none. Requests that must end at once (too many units) end here.
+  Listed* apply(const Event& event, Instant now, Actions& out);
 
   const PolicyOptions& options() const { return options_; }
   const LinkEstimator& link() const { return link_; }
   const InFlight& in_flight() const { return in_flight_; }
   /// Earliest deadline first; ties by id.
-  std::vector<RequestState>& requests() { return requests_; }
-  const std::vector<RequestState>& requests() const { return requests_; }
+  RequestList& requests() { return requests_; }
+  const RequestList& requests() const { return requests_; }
+  /// A chunk is being computed here.
+  bool is_computing() const { return computing_.has_value(); }
+  const std::optional<RequestId>& computing() const { return computing_; }
+  Instant computing_since() const { return computing_since_; }
 
   /// The link's median rate, lowered while what is in flight is overdue.
   BitsPerSecond rate(Instant now) const;
@@ -63,8 +68,12 @@ class Board {
 
   /// The part must be offered. `pick.inputs.in_flight` is filled in here. A repeated attempt's reason becomes kRetry.
   void grant(RequestState& request, const Pick& pick, Actions& out);
+  /// The request's next chunk. Nothing may be computing.
+  void compute(RequestState& request, Inputs inputs, Actions& out);
   /// Terminal: removes the request, which must be of requests().
-  void recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out);
+  /// `kept_chunks`: whole ones from the front, computed ones among them.
+  void recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out,
+                 std::uint32_t kept_chunks = 0);
   void complete(const RequestState& request, Reason reason, Inputs inputs, Actions& out);
 
   /// When the request must be ended, so that what has arrived is published by its deadline.
@@ -79,19 +88,21 @@ class Board {
 
  private:
   BitsPerSecond unless_overdue(BitsPerSecond estimate, Instant now) const;
-  RequestState* find(RequestId request);
   void remove(RequestId request);
-  void open(const RequestOpened& opened, Instant now);
-  void accept(const Accepted& accepted, Instant now, Actions& out);
-  void offer(const Offered& offered, Instant now);
-  void arrive(const PartArrived& arrived, Instant now);
-  void fail(const PartFailed& failed, Instant now);
+  Listed* open(const RequestOpened& opened, Instant now);
+  Listed* accept(const Accepted& accepted, Instant now, Actions& out);
+  Listed* offer(const Offered& offered, Instant now);
+  Listed* arrive(const PartArrived& arrived, Instant now);
+  Listed* fail(const PartFailed& failed, Instant now);
+  Listed* computed(const ChunkComputed& computed, Instant now);
   void learn(const DecodeSample& sample, Instant now);
 
   PolicyOptions options_;
   LinkEstimator link_;
   InFlight in_flight_;
-  std::vector<RequestState> requests_;
+  RequestList requests_;
+  std::optional<RequestId> computing_;
+  Instant computing_since_;
   PartTable<PartTotal> seen_;
   DecodeCosts decode_;
   PartTable<bool> is_decode_seen_;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/identity.h"
 #include "base/quantity.h"
+#include "scheduler/cost.h"
 #include "scheduler/part_set.h"
 #include "scheduler/quality.h"
 
@@ -39,6 +40,9 @@ struct RequestOpened {
   PartTable<bool> wanted = PartTable<bool>(true);
   /// Of the profile that the request's units are coded with; none: the one in the policy's options.
   std::optional<QualityCurve> quality;
+  /// What prefill costs this node. With it, where the policy's options allow, the front of the prompt is computed here
+  /// while its back arrives.
+  std::optional<PrefillCost> prefill;
 };
 /// The peer accepted: what it will offer. chunks x groups units, `raw` bytes of rows in all.
 struct Accepted {
@@ -76,6 +80,11 @@ struct LinkSample {
   Bytes bytes;
   Duration duration{0};
 };
+/// This node has computed the KV of all of the request's chunks up to and with this one, as it was asked to.
+struct ChunkComputed {
+  RequestId request;
+  ChunkIndex chunk;
+};
 struct RttSample {
   Duration rtt{0};
 };
@@ -96,6 +105,6 @@ struct RequestClosed {
 struct Tick {};
 
 using Event = std::variant<RequestOpened, Accepted, Offered, PartArrived, PartFailed, Sealed, LinkSample, RttSample,
-                           DecodeSample, RequestClosed, Tick>;
+                           DecodeSample, ChunkComputed, RequestClosed, Tick>;
 
 }  // namespace sluice::scheduler

@@ -169,9 +169,17 @@ std::optional<Work> target_work(const Board& board, const RequestState& request,
 }
 
 Bytes floor_bytes(const Board& board, const RequestState& request) {
+  if (request.below_floor_planned() == 0 && request.missing_units() == 0) return Bytes(0);
+  const auto wire = [&](Part part) { return request.needed()[part].wire + expected(board, request, part).wire; };
+  const auto covers = [&](Part part) { return request.needed()[part].count >= request.below_floor_planned(); };
   Bytes smallest = Bytes::max();
-  for (const Way way : kWays) {
-    if (const auto work = floor_work(board, request, way)) smallest = std::min(smallest, work->wire);
+  const std::size_t last = floor_stage(request);
+  if (last < kStageParts && covers(kAllParts[last])) {
+    smallest = Bytes(0);
+    for (std::size_t stage = 0; stage <= last; ++stage) smallest += wire(kAllParts[stage]);
+  }
+  for (const Way way : kWholeParts) {
+    if (request.levels().whole(way) >= request.floor() && covers(way)) smallest = std::min(smallest, wire(way));
   }
   return smallest == Bytes::max() ? Bytes(0) : smallest;
 }

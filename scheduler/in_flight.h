@@ -45,15 +45,18 @@ class InFlight {
   Duration work() const { return work_; }
   /// The longest decode that any one part of the request would still need; zero when none is in flight.
   Duration longest_work(RequestId request) const;
-  std::size_t count() const { return parts_.size(); }
+  std::size_t count() const { return parts_.size() - first_; }
   /// Since when the link has owed us something without delivering; never() when nothing is in flight.
   Instant owed_since(Duration rtt) const;
 
  private:
   std::vector<Entry>::iterator find(UnitKey unit, Part part);
-  void forget(const Entry& entry);
+  void take_out(std::vector<Entry>::iterator entry);
+  std::vector<Entry>::const_iterator begin() const { return parts_.begin() + static_cast<std::ptrdiff_t>(first_); }
 
+  /// In the order of grants, from `first_` on: links keep it, mostly, so what arrives is found in front.
   std::vector<Entry> parts_;
+  std::size_t first_ = 0;
   Bytes bytes_;
   Duration work_{0};
   Instant last_arrival_;

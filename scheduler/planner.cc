@@ -19,6 +19,14 @@ constexpr std::int64_t kHandOverMargin = 4;
 constexpr std::int64_t kLatestRecomputes = 4;
 /// Refinement ends when raw rows would be in place, less this part of the time since the request was opened.
 constexpr std::int64_t kRawMargin = 32;
+/// As many requests are all looked at at every event; of more, only those that the event speaks of or whose time came.
+constexpr std::size_t kFewRequests = 4;
+/// Looks that one event may cost; the rest follow with a Tick at once.
+constexpr std::size_t kMostLooks = 16;
+/// Requests whose floors are weighed against a whole part that would go before them; among more, none goes.
+constexpr std::size_t kMostWeighed = 64;
+/// A computed front is planned with this part of its time to spare.
+constexpr std::int64_t kComputeSpare = 16;
 
 Duration saturated_times(Duration span, std::int64_t factor) {
   return span > Duration::max() / factor ? Duration::max() : span * factor;
@@ -57,26 +65,61 @@ Reason reason_for(Part part, Reason chosen) {
 }  // namespace
 
 void Planner::on(const Event& event, Instant now, Actions& out) {
-  board_.apply(event, now, out);
-  end_what_is_over(now, out);
+  Listed* touched = board_.apply(event, now, out);
+  RequestList& requests = board_.requests();
+  if (requests.size() > kFewRequests) {
+    if (touched != nullptr) look(*touched, now, out);
+  } else {
+    for (std::size_t place = 0; place < requests.size();) {
+      if (!look(requests.at(place), now, out)) ++place;
+    }
+  }
+  look_at_due(now, out);
+  grant_compute(now, out);
   // Bounded: each round grants one part or ends one request.
   while (grant_needed(now, out) || grant_refinement(now, out)) {
   }
-  set_wake(now);
+  wake_at_ = requests.next_wake();
 }
 
-void Planner::end_what_is_over(Instant now, Actions& out) {
-  Bytes ahead;
-  for (std::size_t place = 0; place < board_.requests().size();) {
-    const RequestState& request = board_.requests()[place];
-    const Bytes own = floor_bytes(board_, request);
-    if (end_delivered(request, now, out) || end_undeliverable(request, ahead, now, out)) continue;
-    ahead += own;
-    ++place;
+void Planner::look_at_due(Instant now, Actions& out) {
+  RequestList& requests = board_.requests();
+  for (std::size_t looks = 0; looks < kMostLooks && requests.next_wake() <= now; ++looks) {
+    look(*requests.next_to_wake(), now, out);
   }
 }
 
-bool Planner::end_delivered(const RequestState& request, Instant now, Actions& out) {
+bool Planner::look(Listed& listed, Instant now, Actions& out) {
+  RequestState& request = listed.state;
+  plan_front(request, now);
+  const Bytes ahead = board_.requests().floor_bytes_before(listed);
+  if (end_delivered(request, now, out) || end_undeliverable(request, ahead, now, out)) return true;
+  refresh(listed);
+  if (request.parts_in_flight() == 0 && is_at_floor(request)) {
+    const auto candidate = steepest(request, now);
+    const bool is_worth_it = candidate && fits(request, *candidate, refinement_limit(request, now), now);
+    if (!is_worth_it && end_refined(request, candidate, now, out)) return true;
+  }
+  set_timer(listed, now);
+  return false;
+}
+
+void Planner::refresh(Listed& listed) {
+  RequestState& request = listed.state;
+  Figures figures;
+  figures.floor_bytes = floor_bytes(board_, request);
+  figures.is_needy = request.next_needy().has_value();
+  figures.is_bare = request.below_floor_planned() > request.hopeless();
+  figures.wants_compute = request.computed_chunks() < request.reserved_chunks();
+  if (!figures.is_bare && request.quality().planned < request.target_sum()) {
+    const auto stage = request.steepest_stage();
+    // Whole parts have no order among requests; they follow the stages.
+    figures.slope = stage ? std::max<std::uint64_t>(1, slope_of(stage->gain, stage->bytes)) : 1;
+  }
+  board_.requests().note(listed, figures);
+}
+
+bool Planner::end_delivered(RequestState& request, Instant now, Actions& out) {
   if (!is_at_floor(request)) return false;
   Inputs inputs = board_.inputs(request, now);
   inputs.predicted = board_.publishable(now) - now;
@@ -90,7 +133,7 @@ bool Planner::end_delivered(const RequestState& request, Instant now, Actions& o
   return true;
 }
 
-bool Planner::end_undeliverable(const RequestState& request, Bytes ahead, Instant now, Actions& out) {
+bool Planner::end_undeliverable(RequestState& request, Bytes ahead, Instant now, Actions& out) {
   if (is_at_floor(request)) return false;
   Inputs inputs = board_.inputs(request, now);
   if (request.is_sealed() && request.hopeless() > 0) {
@@ -107,7 +150,8 @@ bool Planner::end_undeliverable(const RequestState& request, Bytes ahead, Instan
       return true;
     }
   }
-  if (!can_recompute) return false;
+  // Meeting from both ends, once there is something to meet, is never later than recompute.
+  if (!can_recompute || (may_compute(request) && request.offered_units() > 0)) return false;
   const Road road{ahead, board_.hopeful_rate(now), now, true};
   const Instant earliest = earliest_floor(board_, request, road);
   if (earliest == Instant::never()) return false;
@@ -123,21 +167,98 @@ bool Planner::end_undeliverable(const RequestState& request, Bytes ahead, Instan
   return true;
 }
 
+bool Planner::end_refined(RequestState& request, const std::optional<Refinement>& candidate, Instant now,
+                          Actions& out) {
+  if (request.parts_in_flight() > 0 || !is_at_floor(request)) return false;
+  if (!candidate && request.quality().planned >= request.target_sum()) return false;
+  // A chunk that is being computed may yet better it.
+  if (request.computed_chunks() < request.reserved_chunks()) return false;
+  Inputs inputs = board_.inputs(request, now);
+  inputs.bytes = candidate ? candidate->bytes : Bytes(0);
+  inputs.predicted = board_.publishable(now) - now;
+  const Reason reason = candidate ? refinement_limit(request, now).reason : Reason::kNothingBetter;
+  board_.complete(request, reason, inputs, out);
+  return true;
+}
+
 bool Planner::grant_needed(Instant now, Actions& out) {
-  Bytes ahead;
-  for (RequestState& request : board_.requests()) {
-    const auto index = request.next_needy();
-    if (!index) {
-      ahead += floor_bytes(board_, request);
-      continue;
-    }
-    if (!board_.has_room(now)) return false;
-    const Choice choice = choose_way(request, ahead, now);
-    const Part part = part_for(request.units()[*index], choice.way);
-    board_.grant(request, {*index, part, reason_for(part, choice.reason), choice.inputs}, out);
-    return true;
+  Listed* listed = board_.requests().first_needy();
+  if (listed == nullptr || !board_.has_room(now)) return false;
+  RequestState& request = listed->state;
+  const auto index = request.next_needy();
+  SLUICE_ASSERT(index.has_value());
+  const Choice choice = choose_way(request, board_.requests().floor_bytes_before(*listed), now);
+  const Part part = part_for(request.units()[*index], choice.way);
+  board_.grant(request, {*index, part, reason_for(part, choice.reason), choice.inputs}, out);
+  refresh(*listed);
+  return true;
+}
+
+void Planner::grant_compute(Instant now, Actions& out) {
+  if (board_.is_computing()) return;
+  Listed* listed = board_.requests().first_computing();
+  if (listed == nullptr) return;
+  RequestState& request = listed->state;
+  Inputs inputs = board_.inputs(request, now);
+  inputs.bytes = listed->figures.floor_bytes;
+  const PrefillCost& cost = *request.opened().prefill;
+  inputs.predicted = prefill_time(cost, request.front_tokens(request.computed_chunks() + 1)) -
+                     prefill_time(cost, request.front_tokens(request.computed_chunks()));
+  board_.compute(request, inputs, out);
+}
+
+bool Planner::may_compute(const RequestState& request) const {
+  const RequestOpened& opened = request.opened();
+  return board_.options().computes_front && opened.prefill && opened.mode == Mode::kReuse;
+}
+
+bool Planner::is_reached_by_link(const RequestState& request, Instant limit, Instant now) const {
+  const Road road{Bytes(0), board_.rate(now), now};
+  for (const Way way : {Part::kBase, Part::kRaw, Part::kLossless, Part::kInt8}) {
+    const auto work = target_work(board_, request, way);
+    if (work && forecast(board_, request, *work, road) <= limit) return true;
   }
   return false;
+}
+
+void Planner::plan_front(RequestState& request, Instant now) {
+  const RequestOpened& opened = request.opened();
+  if (!may_compute(request) || !request.is_all_offered() || request.chunks() == 0) return;
+  const Instant limit = time_limit(request).at;
+  const Instant deadline = opened.deadline == Instant::never() ? limit : board_.last_call(request);
+  const bool is_single_ended = request.reserved_chunks() == 0;
+  if (is_single_ended && (board_.is_computing() || is_reached_by_link(request, limit, now))) return;
+  const PrefillCost& cost = *opened.prefill;
+  const Duration done = prefill_time(cost, request.front_tokens(request.computed_chunks()));
+  const Instant begun = board_.computing() == request.id() ? board_.computing_since() : now;
+  const auto finish = [&](std::uint32_t chunks) {
+    const Duration work = prefill_time(cost, request.front_tokens(chunks)) - done;
+    return begun + (work + work / kComputeSpare);
+  };
+  // The rest of the floor shrinks with each chunk that is computed instead.
+  const BitsPerSecond rate = board_.rate(now);
+  const Bytes floor = floor_bytes(board_, request);
+  const std::uint64_t missing = request.below_floor_planned();
+  const auto arrival = [&](std::uint32_t chunks) {
+    const std::uint64_t units = std::uint64_t{chunks} * (request.units().size() / request.chunks());
+    const std::uint64_t kept = std::uint64_t{request.reserved_chunks()} * (request.units().size() / request.chunks());
+    const std::uint64_t rest = missing + kept > units ? missing + kept - units : 0;
+    const Bytes bytes = missing == 0 ? Bytes(0) : floor / missing * rest;
+    return now + time_to_send(board_.in_flight().bytes() + bytes, rate);
+  };
+  // Both are monotone: the last that is computed in time, or where the two ends meet, whichever is more.
+  std::uint32_t low = request.computed_chunks();
+  std::uint32_t high = request.chunks();
+  while (low < high) {
+    const std::uint32_t middle = low + (high - low + 1) / 2;
+    const bool is_worth_it = finish(middle) <= deadline || finish(middle) <= arrival(middle - 1);
+    if (is_worth_it) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  request.reserve(std::max(low, request.computed_chunks() + (board_.computing() == request.id() ? 1U : 0U)));
 }
 
 Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, Instant now) const {
@@ -158,8 +279,9 @@ Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, In
     choice.inputs.predicted = at - now;
   };
   const Instant limit = time_limit(request).at;
+  const Bytes room = room_beside(request, now);
   const auto raw = floor_work(board_, request, Part::kRaw);
-  if (raw && !raw->wire.is_zero() && others_fit(request, raw->wire, now)) {
+  if (raw && !raw->wire.is_zero() && raw->wire <= room) {
     const Instant raw_floor = forecast(board_, request, *raw, road);
     if (raw_floor <= nested_floor && raw_floor <= limit) {
       take(Part::kRaw, Reason::kBypassRaw, *raw, raw_floor);
@@ -171,17 +293,17 @@ Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, In
   const bool reaches = best <= limit && best != Instant::never();
   for (const Way way : kWholeParts) {
     const auto work = target_work(board_, request, way);
-    if (!work || !others_fit(request, work->wire, now)) continue;
+    if (!work || work->wire > room) continue;
     const Instant at = forecast(board_, request, *work, road);
     if (at >= best || at + (at - now) / kSpare > limit) continue;
     best = at;
     take(way, Reason::kFasterWhole, *work, at);
   }
-  if (choice.way == Part::kBase && !reaches) prefer_whole(request, road, choice);
+  if (choice.way == Part::kBase && !reaches) prefer_whole(request, road, room, choice);
   return choice;
 }
 
-void Planner::prefer_whole(const RequestState& request, const Road& road, Choice& choice) const {
+void Planner::prefer_whole(const RequestState& request, const Road& road, Bytes room, Choice& choice) const {
   const bool has_nested = floor_work(board_, request, Part::kBase).has_value();
   Instant soonest = has_nested ? road.now + choice.inputs.predicted : Instant::never();
   PartsPerMillion best = highest_stage(request);
@@ -190,7 +312,7 @@ void Planner::prefer_whole(const RequestState& request, const Road& road, Choice
   const Instant limit = std::min(staged, time_limit(request).at);
   for (const Way way : kWholeParts) {
     const auto work = floor_work(board_, request, way);
-    if (!work || work->wire.is_zero() || !others_fit(request, work->wire, road.now)) continue;
+    if (!work || work->wire.is_zero() || work->wire > room) continue;
     const Instant at = forecast(board_, request, *work, road);
     const PartsPerMillion quality = request.levels().whole(way);
     const bool is_best = quality > best && at + (at - road.now) / kSpare <= limit;
@@ -204,19 +326,23 @@ void Planner::prefer_whole(const RequestState& request, const Road& road, Choice
   }
 }
 
-bool Planner::others_fit(const RequestState& request, Bytes extra, Instant now) const {
+Bytes Planner::room_beside(const RequestState& request, Instant now) const {
   const BitsPerSecond rate = board_.rate(now);
   Bytes due = board_.in_flight().bytes();
-  for (const RequestState& other : board_.requests()) {
-    if (&other == &request) continue;
-    due += floor_bytes(board_, other);
-    const Instant last_call = board_.last_call(other);
-    if (last_call == Instant::never()) continue;
+  Bytes room = Bytes::max();
+  std::size_t weighed = 0;
+  board_.requests().walk([&](const Listed& other) {
+    if (&other.state == &request) return true;
+    due += other.figures.floor_bytes;
+    const Instant last_call = board_.last_call(other.state);
+    if (last_call == Instant::never()) return false;
     const Bytes carried = sent_within(last_call - now, rate);
     // A request that fails anyway is not a reason to hold this one back.
-    if (due <= carried && due + extra > carried) return false;
-  }
-  return true;
+    if (due <= carried) room = std::min(room, carried - due);
+    if (++weighed >= kMostWeighed) room = Bytes(0);
+    return !room.is_zero();
+  });
+  return room;
 }
 
 Duration Planner::longest_decode(const RequestState& request) const {
@@ -244,33 +370,24 @@ Planner::Limit Planner::refinement_limit(const RequestState& request, Instant no
   return before < limit.at ? Limit{before, Reason::kRawNear} : limit;
 }
 
-std::optional<Planner::Refinement> Planner::steepest(std::size_t place, Instant now) const {
-  const RequestState& request = board_.requests()[place];
+std::optional<Refinement> Planner::steepest(RequestState& request, Instant now) const {
   if (request.quality().planned >= request.target_sum()) return std::nullopt;
   // In reuse the other units' bases are about to be offered: a refinement now would stand in their way.
   if (request.opened().mode == Mode::kReuse && !request.is_all_offered()) return std::nullopt;
   const Way way = choose_way(request, Bytes(0), now).way;
+  if (way == Part::kBase) return request.steepest_stage();
+  // A whole part on top of stages sends the same rows twice: only where it leads to the target.
   std::optional<Refinement> best;
-  const auto consider = [&](std::size_t index, Part part, PartsPerMillion quality) {
-    const UnitState& unit = request.units()[index];
-    const PartsPerMillion before = planned_quality(unit, request.levels());
-    if (unit.states[part] != PartState::kOffered || quality <= before) return;
-    const WideCount gain = static_cast<WideCount>((quality - before).count()) * unit.raw.count();
-    const Bytes bytes = unit.sizes[part];
-    if (best && gain * best->bytes.count() <= best->gain * bytes.count()) return;
-    best = Refinement{place, index, part, bytes, gain};
-  };
-  // TODO(perf): a heap per request would make this constant; it is a scan of at most kMostUnits.
+  const PartsPerMillion quality = request.levels().whole(way);
   for (std::size_t index = 0; index < request.units().size(); ++index) {
     const UnitState& unit = request.units()[index];
-    if (!unit.is_offered() || unit.is_whole_planned()) continue;
-    const auto stage = unit.next_stage();
-    if (stage && way == Part::kBase) consider(index, *stage, request.levels().points[*stage]);
-    // A whole part on top of stages would send the same rows twice: only where it leads to the target, or no stage can.
-    const bool has_stages = unit.stages_planned() > 0;
-    for (const Part part : kWholeParts) {
-      if (way == part || (way == Part::kBase && !has_stages)) consider(index, part, request.levels().whole(part));
-    }
+    if (!unit.is_offered() || unit.is_whole_planned() || unit.states[way] != PartState::kOffered) continue;
+    const PartsPerMillion before = planned_quality(unit, request.levels());
+    if (quality <= before) continue;
+    const WideCount gain = static_cast<WideCount>((quality - before).count()) * unit.raw.count();
+    const Bytes bytes = unit.sizes[way];
+    if (best && gain * best->bytes.count() <= best->gain * bytes.count()) continue;
+    best = Refinement{index, way, bytes, gain};
   }
   return best;
 }
@@ -281,62 +398,54 @@ bool Planner::fits(const RequestState& request, const Refinement& refinement, co
   work.last_wire = refinement.bytes;
   work.decode = decode_time(board_.decode(), refinement.part, request.units()[refinement.unit].raw);
   work.last_decode = work.decode;
-  Bytes ahead;
-  for (const RequestState& other : board_.requests()) ahead += floor_bytes(board_, other);
-  const Instant at = forecast(board_, request, work, Road{ahead, board_.rate(now), now});
+  const Road road{board_.requests().floor_bytes(), board_.rate(now), now};
+  const Instant at = forecast(board_, request, work, road);
   return at + (at - now) / kSpare <= limit.at;
 }
 
 bool Planner::grant_refinement(Instant now, Actions& out) {
-  std::optional<Refinement> best;
-  for (std::size_t place = 0; place < board_.requests().size(); ++place) {
-    const RequestState& request = board_.requests()[place];
-    // Bases come first: while one could be granted and there is no room, nothing else is.
-    if (request.below_floor_planned() > request.hopeless()) return false;
-    const auto candidate = steepest(place, now);
-    const Limit limit = refinement_limit(request, now);
-    if (candidate && fits(request, *candidate, limit, now)) {
-      const bool is_steeper = !best || candidate->gain * best->bytes.count() > best->gain * candidate->bytes.count();
-      if (is_steeper) best = candidate;
-      continue;
+  RequestList& requests = board_.requests();
+  // Bases come first: while one could be granted and there is no room, nothing else is.
+  while (!requests.has_bare()) {
+    Listed* listed = requests.steepest();
+    if (listed == nullptr) return false;
+    RequestState& request = listed->state;
+    const auto best = steepest(request, now);
+    if (best && fits(request, *best, refinement_limit(request, now), now)) {
+      if (!board_.has_room(now)) return false;
+      Inputs inputs = board_.inputs(request, now);
+      inputs.bytes = best->bytes;
+      inputs.predicted = time_to_send(board_.in_flight().bytes() + best->bytes, inputs.rate);
+      board_.grant(request, {best->unit, best->part, Reason::kSteepestRefinement, inputs}, out);
+      refresh(*listed);
+      return true;
     }
-    if (request.parts_in_flight() > 0 || !is_at_floor(request)) continue;
-    const bool is_exhausted = !candidate && request.quality().planned < request.target_sum();
-    if (!candidate && !is_exhausted) continue;
-    Inputs inputs = board_.inputs(request, now);
-    inputs.bytes = candidate ? candidate->bytes : Bytes(0);
-    inputs.predicted = board_.publishable(now) - now;
-    board_.complete(request, candidate ? limit.reason : Reason::kNothingBetter, inputs, out);
-    return true;
+    if (end_refined(request, best, now, out)) return true;
+    // Until it is looked at again.
+    Figures figures = listed->figures;
+    figures.slope = 0;
+    requests.note(*listed, figures);
   }
-  if (!best || !board_.has_room(now)) return false;
-  RequestState& request = board_.requests()[best->request];
-  Inputs inputs = board_.inputs(request, now);
-  inputs.bytes = best->bytes;
-  inputs.predicted = time_to_send(board_.in_flight().bytes() + best->bytes, inputs.rate);
-  board_.grant(request, {best->unit, best->part, Reason::kSteepestRefinement, inputs}, out);
-  return true;
+  return false;
 }
 
-void Planner::set_wake(Instant now) {
-  wake_at_ = Instant::never();
-  for (const RequestState& request : board_.requests()) {
-    Instant next = now + kLongestRecheck;
-    if (request.opened().deadline != Instant::never()) {
-      const Duration slack = request.opened().deadline - now;
-      next = now + std::clamp(slack / kRechecksPerSlack, kShortestRecheck, kLongestRecheck);
-      const Instant last_call = board_.last_call(request);
-      if (last_call > now) next = std::min(next, last_call);
-    }
-    if (is_at_floor(request)) {
-      const Instant limit = refinement_limit(request, now).at;
-      if (limit != Instant::never()) {
-        const Instant last = limit + (-longest_decode(request) - board_.decode().per_request);
-        if (last > now) next = std::min(next, last);
-      }
-    }
-    wake_at_ = std::min(wake_at_, next);
+void Planner::set_timer(Listed& listed, Instant now) {
+  const RequestState& request = listed.state;
+  Instant next = now + kLongestRecheck;
+  if (request.opened().deadline != Instant::never()) {
+    const Duration slack = request.opened().deadline - now;
+    next = now + std::clamp(slack / kRechecksPerSlack, kShortestRecheck, kLongestRecheck);
+    const Instant last_call = board_.last_call(request);
+    if (last_call > now) next = std::min(next, last_call);
   }
+  if (is_at_floor(request)) {
+    const Instant limit = refinement_limit(request, now).at;
+    if (limit != Instant::never()) {
+      const Instant last = limit + (-longest_decode(request) - board_.decode().per_request);
+      if (last > now) next = std::min(next, last);
+    }
+  }
+  board_.requests().wake(listed, next);
 }
 
 }  // namespace sluice::scheduler

@@ -1,9 +1,12 @@
 // Sluice's own policy. In this order: end what must end; bases (or the whole part that gets a request to its target
 // sooner) of all requests, earliest deadline first; then the refinement with the steepest gain of quality per byte;
 // stop at the target. A delivery that cannot meet its deadline goes on by whichever way is soonest; it is given up only
-// when even its hopeful end comes later than recompute would, counted in full from now and with a margin.
-// Invariants: never slower than raw rows would be, as far as the link is known; bytes in flight are bounded; a request
-// in reuse never spends time on refinement beyond the moment recompute would have finished.
+// when even its hopeful end comes later than recompute would, counted in full from now and with a margin. Where the
+// owner computes chunks (PolicyOptions::computes_front), a request that the link alone would leave short is met from
+// both ends. An event changes what is known of one request, and only that one is looked at again, besides those whose
+// time has come; so its cost does not grow with the number of requests. Invariants: never slower than raw rows would
+// be, as far as the link is known; bytes in flight are bounded; a request in reuse never spends time on refinement
+// beyond the moment recompute would have finished.
 #pragma once
 
 #include <optional>
@@ -37,36 +40,41 @@ class Planner final : public Policy {
     Instant at = Instant::never();
     Reason reason = Reason::kDeadlineNear;
   };
-  struct Refinement {
-    std::size_t request = 0;
-    std::size_t unit = 0;
-    Part part = Part::kBase;
-    Bytes bytes;
-    /// Quality gained x rows.
-    WideCount gain = 0;
-  };
 
-  void end_what_is_over(Instant now, Actions& out);
-  /// True when the request was ended (and is gone).
-  bool end_delivered(const RequestState& request, Instant now, Actions& out);
-  bool end_undeliverable(const RequestState& request, Bytes ahead, Instant now, Actions& out);
+  /// Ends the request, or brings its figures and its next look up to date. True when it was ended (and is gone).
+  bool look(Listed& listed, Instant now, Actions& out);
+  void look_at_due(Instant now, Actions& out);
+  /// What others see of the request.
+  void refresh(Listed& listed);
+  void set_timer(Listed& listed, Instant now);
+
+  bool end_delivered(RequestState& request, Instant now, Actions& out);
+  bool end_undeliverable(RequestState& request, Bytes ahead, Instant now, Actions& out);
+  /// Nothing that is still to come would be worth its time.
+  bool end_refined(RequestState& request, const std::optional<Refinement>& candidate, Instant now, Actions& out);
   bool grant_needed(Instant now, Actions& out);
   bool grant_refinement(Instant now, Actions& out);
+  void grant_compute(Instant now, Actions& out);
+
+  bool may_compute(const RequestState& request) const;
+  /// How many chunks of the front are kept for compute.
+  void plan_front(RequestState& request, Instant now);
+  bool is_reached_by_link(const RequestState& request, Instant limit, Instant now) const;
 
   Choice choose_way(const RequestState& request, Bytes ahead, Instant now) const;
   /// A whole part that is better than all stages, no later than them, and in time; else the one that brings the request
   /// to its floor before `choice` does; else `choice` stays.
-  void prefer_whole(const RequestState& request, const Road& road, Choice& choice) const;
-  bool others_fit(const RequestState& request, Bytes extra, Instant now) const;
+  void prefer_whole(const RequestState& request, const Road& road, Bytes room, Choice& choice) const;
+  /// Bytes that may go before all others' floors without making one of them late that is in time now.
+  Bytes room_beside(const RequestState& request, Instant now) const;
   /// By the deadline and by recompute alone.
   Limit time_limit(const RequestState& request) const;
   /// The same, and no later than raw rows would have been in place.
   Limit refinement_limit(const RequestState& request, Instant now) const;
-  std::optional<Refinement> steepest(std::size_t place, Instant now) const;
+  std::optional<Refinement> steepest(RequestState& request, Instant now) const;
   bool fits(const RequestState& request, const Refinement& refinement, const Limit& limit, Instant now) const;
   /// What must be left before a limit, or a refinement that is about to arrive could not be decoded any more.
   Duration longest_decode(const RequestState& request) const;
-  void set_wake(Instant now);
 
   Board board_;
   Instant wake_at_ = Instant::never();

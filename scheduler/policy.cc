@@ -7,7 +7,7 @@
 
 #include "scheduler/planner.h"
 #include "scheduler/policy_cachegen.h"
-#include "scheduler/policy_fixed.h"
+#include "scheduler/policy_level.h"
 
 namespace sluice::scheduler {
 namespace {
@@ -35,6 +35,34 @@ Result<std::vector<Part>> parse_parts(std::string_view list) {
   }
 }
 
+/// HiCache's own defaults of its wait for storage: a second, and a quarter of a second per 1,024 tokens.
+constexpr Duration kHiCacheTimeout{1'000'000'000};
+constexpr Duration kHiCachePerToken{244'140};
+
+/// Settings of the baselines by name; see policy.h.
+Result<LevelRules> rules_of(std::string_view name) {
+  if (name == "everything") return LevelRules{};
+  if (name == "kvserve") return LevelRules{.is_envelope = true};
+  if (name == "raw-fifo") return LevelRules{.parts = {Part::kRaw}, .order = ServiceOrder::kArrival};
+  if (name == "raw-fair") return LevelRules{.parts = {Part::kRaw}, .order = ServiceOrder::kFair};
+  if (name == "raw-drop") return LevelRules{.parts = {Part::kRaw}, .drops_late = true};
+  if (name == "cake") return LevelRules{.parts = {Part::kInt8}, .is_two_ended = true};
+  if (name == "fp8") return LevelRules{.parts = {Part::kInt8}, .order = ServiceOrder::kArrival};
+  if (name == "hicache") {
+    return LevelRules{.parts = {Part::kRaw},
+                      .order = ServiceOrder::kArrival,
+                      .timeout = kHiCacheTimeout,
+                      .timeout_per_token = kHiCachePerToken};
+  }
+  if (name == "lynx") {
+    return LevelRules{.parts = {Part::kBase, Part::kRefinement1, Part::kRefinement2}, .anchor_parts = 2};
+  }
+  const bool is_short = name == "raw" || name == "lossless" || name == "int8";
+  if (!is_short && !name.starts_with(kFixedPrefix)) return kUnknownPolicy;
+  SLUICE_ASSIGN(std::vector<Part> parts, parse_parts(is_short ? name : name.substr(kFixedPrefix.size())));
+  return LevelRules{.parts = std::move(parts)};
+}
+
 bool is_valid(const PolicyOptions& options) {
   const bool has_rates =
       std::none_of(kAllParts.begin(), kAllParts.end(), [&](Part part) { return options.decode.rate[part].is_zero(); });
@@ -50,14 +78,13 @@ bool is_valid(const PolicyOptions& options) {
 Result<std::unique_ptr<Policy>> make_policy(std::string_view name, const PolicyOptions& options) {
   if (!is_valid(options)) return kBadOptions;
   if (name == "sluice") return std::unique_ptr<Policy>(std::make_unique<Planner>(options));
-  if (name == "cachegen") return std::unique_ptr<Policy>(std::make_unique<CacheGenPolicy>(options));
+  if (name == "cachegen" || name == "cachegen-artifact") {
+    const CacheGenRule rule = name == "cachegen" ? CacheGenRule::kPaper : CacheGenRule::kArtifact;
+    return std::unique_ptr<Policy>(std::make_unique<CacheGenPolicy>(rule, options));
+  }
   if (name == "recompute") return std::unique_ptr<Policy>(std::make_unique<RecomputePolicy>(options));
-  if (name == "everything")
-    return std::unique_ptr<Policy>(std::make_unique<FixedPolicy>("everything", std::vector<Part>{}, options));
-  const bool is_short = name == "raw" || name == "lossless" || name == "int8";
-  if (!is_short && !name.starts_with(kFixedPrefix)) return kUnknownPolicy;
-  SLUICE_ASSIGN(std::vector<Part> parts, parse_parts(is_short ? name : name.substr(kFixedPrefix.size())));
-  return std::unique_ptr<Policy>(std::make_unique<FixedPolicy>(std::string(name), std::move(parts), options));
+  SLUICE_ASSIGN(LevelRules rules, rules_of(name));
+  return std::unique_ptr<Policy>(std::make_unique<LevelPolicy>(std::string(name), std::move(rules), options));
 }
 
 }  // namespace sluice::scheduler

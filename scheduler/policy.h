@@ -30,6 +30,8 @@ struct PolicyOptions {
   Bytes smallest_window{256 * 1024};
   /// A part is granted at most this often in all.
   std::uint32_t attempts_per_part = 3;
+  /// The owner carries out ComputeChunk: the front of a prompt may be computed while its back arrives.
+  bool computes_front = false;
   /// Kept free before a deadline: an event loop's lateness.
   Duration deadline_guard{5'000'000};
 };
@@ -50,9 +52,21 @@ class Policy {
   virtual std::string_view name() const = 0;
 };
 
-/// Builds a policy by name: "sluice", "cachegen", "raw", "lossless", "int8", "recompute", "everything" (all
-/// parts that are offered: what a store takes) or "fixed:<part>[+<part>...]" with parts base, r1, r2, r3, raw,
-/// lossless, int8. Errors: kInvalidArgument for any other name, kInvalidArgument for options out of range (no workers,
+/// Builds a policy by name:
+///   sluice                      the planner
+///   cachegen                    CacheGen's rule as in its paper
+///   cachegen-artifact           as in its published code: an equal share of the deadline for each chunk
+///   kvserve                     the soonest level that reaches the floor, one per request
+///   cake                        8-bit codes from the back while the front is computed (where the owner computes)
+///   lynx                        base and r1 of every unit, then r2 until the deadline
+///   hicache                     raw, first come first served, until a timeout; the rest is recomputed
+///   raw, lossless, int8         that part of every unit, earliest deadline first
+///   raw-fifo, raw-fair, raw-drop  raw first come first served; shared; by deadline, dropped when forecast late
+///   fp8                         8-bit codes first come first served: what engines send that quantise KV
+///   fixed:<part>[+<part>...]    those of base, r1, r2, r3, raw, lossless, int8, earliest deadline first
+///   everything                  all parts that are offered: what a store takes
+///   recompute                   never transfers
+/// Errors: kInvalidArgument for any other name, kInvalidArgument for options out of range (no workers,
 /// zero rates).
 Result<std::unique_ptr<Policy>> make_policy(std::string_view name, const PolicyOptions& options);
 

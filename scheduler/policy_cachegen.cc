@@ -7,6 +7,9 @@ namespace {
 
 using Level = std::vector<Part>;
 
+constexpr std::size_t kArtifactLevels = 3;
+constexpr Duration kArtifactText{200'000'000};
+
 bool offers(const UnitState& unit, const Level& level) {
   return std::all_of(level.begin(), level.end(), [&](Part part) { return !unit.sizes[part].is_zero(); });
 }
@@ -51,19 +54,16 @@ void CacheGenPolicy::on(const Event& event, Instant now, Actions& out) {
   board_.apply(event, now, out);
   track(event, now);
   for (std::size_t place = 0; place < board_.requests().size();) {
-    if (!end_if_over(board_.requests()[place], now, out)) ++place;
+    if (!end_if_over(board_.requests().at(place).state, now, out)) ++place;
   }
   bool has_moved = true;
   while (has_moved && board_.has_room(now)) {
     has_moved = false;
     for (std::size_t place = 0; place < board_.requests().size() && !has_moved; ++place) {
-      has_moved = step(board_.requests()[place], now, out);
+      has_moved = step(board_.requests().at(place).state, now, out);
     }
   }
-  std::erase_if(streams_, [&](const Stream& stream) {
-    return std::none_of(board_.requests().begin(), board_.requests().end(),
-                        [&](const RequestState& request) { return request.id() == stream.request; });
-  });
+  std::erase_if(streams_, [&](const Stream& stream) { return board_.requests().find(stream.request) == nullptr; });
 }
 
 CacheGenPolicy::Stream& CacheGenPolicy::stream_of(RequestId request) {
@@ -75,17 +75,19 @@ CacheGenPolicy::Stream& CacheGenPolicy::stream_of(RequestId request) {
 }
 
 void CacheGenPolicy::track(const Event& event, Instant now) {
+  if (const auto* sample = std::get_if<LinkSample>(&event)) {
+    told_ = std::max(rate_of(sample->bytes, sample->duration), BitsPerSecond(1));
+  }
   const auto* arrived = std::get_if<PartArrived>(&event);
   if (arrived == nullptr) return;
-  for (const RequestState& request : board_.requests()) {
-    if (request.id() != arrived->unit.request) continue;
-    Stream& stream = stream_of(request.id());
-    const auto index = request.index_of(arrived->unit);
-    if (!index || *index < stream.first || *index >= stream.last) return;
-    stream.arrived += arrived->bytes;
-    const BitsPerSecond rate = rate_of(stream.arrived, now - stream.started);
-    if (!rate.is_zero()) stream.throughput = rate;
-  }
+  Listed* listed = board_.requests().find(arrived->unit.request);
+  if (listed == nullptr) return;
+  Stream& stream = stream_of(listed->state.id());
+  const auto index = listed->state.index_of(arrived->unit);
+  if (!index || *index < stream.first || *index >= stream.last) return;
+  stream.arrived += arrived->bytes;
+  const BitsPerSecond rate = rate_of(stream.arrived, now - stream.started);
+  if (!rate.is_zero()) stream.throughput = rate;
 }
 
 bool CacheGenPolicy::is_delivered(const RequestState& request) {
@@ -160,6 +162,7 @@ bool CacheGenPolicy::choose_level(const RequestState& request, Stream& stream, I
     std::fill(stream.levels.begin() + static_cast<std::ptrdiff_t>(stream.first), stream.levels.end(), level);
     return true;
   };
+  if (rule_ == CacheGenRule::kArtifact) return choose_by_share(request, stream, levels, out);
   // Nothing is known before the first chunk: the middle of the lossy levels.
   if (stream.throughput.is_zero()) return settle(levels.size() > 1 ? levels[levels.size() - 2] : levels.front());
   stream.inputs.rate = stream.throughput;
@@ -170,6 +173,33 @@ bool CacheGenPolicy::choose_level(const RequestState& request, Stream& stream, I
   }
   if (request.opened().recompute > stream.inputs.slack) return settle(levels.back());
   board_.recompute(request, Reason::kCacheGenText, stream.inputs, out);
+  return true;
+}
+
+bool CacheGenPolicy::choose_by_share(const RequestState& request, Stream& stream, const std::vector<Level>& levels,
+                                     Actions& out) {
+  const auto chunks = static_cast<std::int64_t>(std::max<std::size_t>(1, request.chunks_expected()));
+  const Duration share = (request.opened().deadline - request.opened_at()) / chunks;
+  const BitsPerSecond known = told_.is_zero() ? stream.throughput : told_;
+  stream.inputs.rate = known.is_zero() ? board_.options().nominal_rate : known;
+  // The three most lossy, least lossy of them first.
+  const std::size_t first = levels.size() > kArtifactLevels ? levels.size() - kArtifactLevels : 0;
+  const Level* chosen = nullptr;
+  for (std::size_t i = first; i < levels.size() && chosen == nullptr; ++i) {
+    Bytes wire;
+    for (std::size_t index = stream.first; index < stream.last; ++index) {
+      for (const Part part : levels[i]) wire += request.units()[index].sizes[part];
+    }
+    stream.inputs.bytes = wire;
+    stream.inputs.predicted = time_to_send(wire, stream.inputs.rate);
+    if (stream.inputs.predicted <= share) chosen = &levels[i];
+  }
+  if (chosen == nullptr && kArtifactText <= share && request.opened().recompute != Duration::max()) {
+    board_.recompute(request, Reason::kCacheGenText, stream.inputs, out);
+    return true;
+  }
+  const Level& level = chosen == nullptr ? levels.back() : *chosen;
+  std::fill(stream.levels.begin() + static_cast<std::ptrdiff_t>(stream.first), stream.levels.end(), level);
   return true;
 }
 

@@ -4,7 +4,10 @@
 // Two differences, both stated: text (recompute) is chosen for the whole request, because a chunk alone cannot be
 // recomputed here; and the next chunk is chosen while the last part of the previous one is still on its way, since our
 // receiver asks where CacheGen's sender pushes, and a round trip per chunk would be unfair to it.
-// Source: CacheGen (SIGCOMM'24, arXiv 2310.07240), streaming adaptation.
+// The rule of its published code is another: each chunk has an equal share of the deadline and what is left of one is
+// lost; the link's true rate is known (LinkSample, where the owner tells it; else the previous chunk's); three levels;
+// text costs a flat 0.2 s.
+// Source: CacheGen (SIGCOMM'24, arXiv 2310.07240), streaming adaptation; the code that it was published with.
 #pragma once
 
 #include <vector>
@@ -13,14 +16,16 @@
 
 namespace sluice::scheduler {
 
+enum class CacheGenRule : std::uint8_t { kPaper, kArtifact };
+
 /// Threads: one at a time.
 class CacheGenPolicy final : public Policy {
  public:
-  explicit CacheGenPolicy(const PolicyOptions& options) : board_(options) {}
+  CacheGenPolicy(CacheGenRule rule, const PolicyOptions& options) : rule_(rule), board_(options) {}
 
   void on(const Event& event, Instant now, Actions& out) override;
   Instant wake_at() const override { return board_.earliest_last_call(); }
-  std::string_view name() const override { return "cachegen"; }
+  std::string_view name() const override { return rule_ == CacheGenRule::kPaper ? "cachegen" : "cachegen-artifact"; }
 
  private:
   /// Parts that make a level, for instance {base, r1}.
@@ -48,6 +53,11 @@ class CacheGenPolicy final : public Policy {
   bool start_chunk(RequestState& request, Stream& stream, Instant now, Actions& out);
   bool choose_level(const RequestState& request, Stream& stream, Instant now, Actions& out);
 
+  bool choose_by_share(const RequestState& request, Stream& stream, const std::vector<Level>& levels, Actions& out);
+
+  CacheGenRule rule_;
+  /// What the owner told of the link; zero: nothing.
+  BitsPerSecond told_;
   Board board_;
   std::vector<Stream> streams_;
 };

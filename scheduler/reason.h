@@ -9,7 +9,7 @@
 
 namespace sluice::scheduler {
 
-/// Pinned. Below 20: grants. 20 to 39: recompute. 40 and up: completion.
+/// Pinned. Below 20: grants and computed chunks. 20 to 39: recompute. 40 and up: completion.
 enum class Reason : std::uint8_t {
   kNone = 0,
   kBaseFirst = 1,
@@ -21,6 +21,8 @@ enum class Reason : std::uint8_t {
   kFixedLevel = 7,
   kCacheGenLevel = 8,
   kBestWhole = 9,
+  kEnvelopeLevel = 10,
+  kTwoEnded = 11,
 
   kDeadlineInfeasible = 20,
   kRecomputeSooner = 21,
@@ -30,6 +32,8 @@ enum class Reason : std::uint8_t {
   kCacheGenText = 25,
   kTooManyUnits = 26,
   kPartNotOffered = 27,
+  kTimedOut = 28,
+  kDropped = 29,
 
   kTargetReached = 40,
   kNothingBetter = 41,

@@ -14,6 +14,9 @@ bool is_possible(PartState state) { return is_there(state) || state == PartState
 /// Quality of a unit when the parts count whose state passes `counts`.
 template <typename Counts>
 PartsPerMillion quality_where(const UnitState& unit, const Levels& levels, Counts counts) {
+  // Reserved rows stand for a part in flight.
+  if (unit.front == Front::kComputed) return kExactQuality;
+  if (unit.front == Front::kReserved && counts(PartState::kInFlight)) return kExactQuality;
   PartsPerMillion best(0);
   for (const Part part : kWholeParts) {
     if (counts(unit.states[part])) best = std::max(best, levels.whole(part));
@@ -55,7 +58,8 @@ Levels::Levels(const QualityCurve& curve) {
 bool UnitState::is_planned(Part part) const { return is_there(states[part]); }
 
 bool UnitState::is_whole_planned() const {
-  return std::any_of(kWholeParts.begin(), kWholeParts.end(), [&](Part part) { return is_planned(part); });
+  return front != Front::kNone ||
+         std::any_of(kWholeParts.begin(), kWholeParts.end(), [&](Part part) { return is_planned(part); });
 }
 
 std::size_t UnitState::stages_planned() const {
@@ -89,6 +93,21 @@ PartsPerMillion arrived_quality(const UnitState& unit, const Levels& levels) {
   return quality_where(unit, levels, [](PartState state) { return state == PartState::kArrived; });
 }
 
+std::uint64_t slope_of(WideCount gain, Bytes bytes) {
+  const WideCount slope = (gain << 20U) / std::max<std::uint64_t>(1, bytes.count());
+  return static_cast<std::uint64_t>(std::min<WideCount>(slope, ~std::uint64_t{0}));
+}
+
+void RequestState::reuse(const RequestOpened& opened, Instant now, const Levels& levels) {
+  std::vector<UnitState> units = std::move(units_);
+  std::vector<Proposal> proposals = std::move(proposals_);
+  *this = RequestState(opened, now, levels);
+  units.clear();
+  proposals.clear();
+  units_ = std::move(units);
+  proposals_ = std::move(proposals);
+}
+
 RequestState::RequestState(const RequestOpened& opened, Instant now, const Levels& levels)
     : opened_(opened), opened_at_(now), levels_(levels), last_sign_(now) {
   bool is_useful = true;
@@ -119,6 +138,68 @@ void RequestState::accept(const Accepted& accepted, Instant now) {
   announced_rows_ = std::min(accepted.raw, Bytes(std::uint64_t{1} << 50));
   expected_ = static_cast<std::size_t>(accepted.chunks) * accepted.groups;
   units_.resize(expected_);
+  // Each unit's next stage, and as many stale ones.
+  proposals_.reserve(expected_ * 2);
+}
+
+void RequestState::propose(std::size_t index) {
+  const UnitState& unit = units_[index];
+  const std::size_t stage = unit.stages_planned();
+  const PartsPerMillion before = stage == 0 ? PartsPerMillion(0) : levels_.stages[stage - 1];
+  const WideCount gain = weighted(levels_.stages[stage] - before, unit.raw);
+  const Part part = kAllParts[stage];
+  proposals_.push_back({slope_of(gain, unit.sizes[part]), static_cast<std::uint32_t>(index), part});
+  std::push_heap(proposals_.begin(), proposals_.end(), is_flatter);
+}
+
+std::optional<Refinement> RequestState::steepest_stage() {
+  while (!proposals_.empty()) {
+    const Proposal& best = proposals_.front();
+    const UnitState& unit = units_[best.unit];
+    if (best.slope > 0 && !unit.is_whole_planned() && unit.next_stage() == best.part) {
+      const std::size_t stage = part_place(best.part);
+      const PartsPerMillion before = stage == 0 ? PartsPerMillion(0) : levels_.stages[stage - 1];
+      return Refinement{best.unit, best.part, unit.sizes[best.part],
+                        weighted(levels_.stages[stage] - before, unit.raw)};
+    }
+    std::pop_heap(proposals_.begin(), proposals_.end(), is_flatter);
+    proposals_.pop_back();
+  }
+  return std::nullopt;
+}
+
+void RequestState::reserve(std::uint32_t chunks) {
+  SLUICE_ASSERT(is_all_offered());
+  const bool was_from_back = is_from_back();
+  chunks = std::clamp(chunks, computed_, this->chunks());
+  const std::uint32_t first = std::min(chunks, reserved_);
+  const std::uint32_t last = std::max(chunks, reserved_);
+  reserved_ = chunks;
+  for (std::size_t index = std::size_t{first} * groups_; index < std::size_t{last} * groups_; ++index) {
+    if (!units_[index].is_offered()) continue;
+    change(index, [&](UnitState& unit) {
+      unit.front = index < std::size_t{chunks} * groups_ ? Front::kReserved : Front::kNone;
+    });
+    rewind(index);
+  }
+  if (is_from_back() != was_from_back) untouched_cursor_ = needy_cursor_ = 0;
+}
+
+bool RequestState::compute(std::uint32_t chunks, Instant now) {
+  chunks = std::min(chunks, this->chunks());
+  if (chunks <= computed_ || !is_all_offered()) return false;
+  if (chunks > reserved_) reserve(chunks);
+  for (std::size_t index = std::size_t{computed_} * groups_; index < std::size_t{chunks} * groups_; ++index) {
+    if (units_[index].is_offered()) change(index, [](UnitState& unit) { unit.front = Front::kComputed; });
+  }
+  computed_ = chunks;
+  last_sign_ = now;
+  return true;
+}
+
+void RequestState::rewind(std::size_t index) {
+  untouched_cursor_ = std::min(untouched_cursor_, in_order(index));
+  needy_cursor_ = std::min(needy_cursor_, in_order(index));
 }
 
 void RequestState::seal(Units units) {
@@ -159,9 +240,12 @@ void RequestState::tally(const UnitState& unit, Apply apply) {
 template <typename Change>
 void RequestState::change(std::size_t index, Change change_unit) {
   UnitState& unit = units_[index];
+  const auto before = unit.is_offered() && !unit.is_whole_planned() ? unit.next_stage() : std::nullopt;
   tally(unit, Take{});
   change_unit(unit);
   tally(unit, Add{});
+  const auto after = unit.is_offered() && !unit.is_whole_planned() ? unit.next_stage() : std::nullopt;
+  if (after && after != before) propose(index);
 }
 
 bool RequestState::offer(const Offered& offered, Instant now) {
@@ -187,8 +271,7 @@ bool RequestState::offer(const Offered& offered, Instant now) {
   });
   if (!has_changed) return false;
   last_sign_ = now;
-  untouched_cursor_ = std::min(untouched_cursor_, *index);
-  needy_cursor_ = std::min(needy_cursor_, *index);
+  rewind(*index);
   if (!is_first) return true;
   ++offered_;
   offered_rows_ += offered.raw;
@@ -220,8 +303,7 @@ bool RequestState::fail(std::size_t index, Part part, std::uint32_t most_attempt
     unit.states[part] = unit.attempts[part] < most_attempts ? PartState::kOffered : PartState::kLost;
   });
   --parts_in_flight_;
-  untouched_cursor_ = std::min(untouched_cursor_, index);
-  needy_cursor_ = std::min(needy_cursor_, index);
+  rewind(index);
   return true;
 }
 
@@ -249,10 +331,10 @@ WideCount RequestState::target_sum() const {
 
 std::optional<std::size_t> RequestState::scan(std::size_t& cursor, bool wants_untouched) const {
   for (; cursor < units_.size(); ++cursor) {
-    const UnitState& unit = units_[cursor];
+    const UnitState& unit = units_[in_order(cursor)];
     // Units that have nothing to grant yet are passed by: an offer sets the cursor back.
     if (!unit.has_grantable_part() || planned_quality(unit, levels_) >= floor()) continue;
-    if (!wants_untouched || unit.stages_planned() == 0) return cursor;
+    if (!wants_untouched || unit.stages_planned() == 0) return in_order(cursor);
   }
   return std::nullopt;
 }

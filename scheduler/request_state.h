@@ -28,6 +28,9 @@ struct Levels {
   PartTable<PartsPerMillion> points;
 };
 
+/// Whether a unit's rows come from this node's own prefill instead: kept for it, or there.
+enum class Front : std::uint8_t { kNone, kReserved, kComputed };
+
 /// Parts that are a whole unit alone.
 inline constexpr std::array<Part, 3> kWholeParts = {Part::kRaw, Part::kLossless, Part::kInt8};
 
@@ -37,10 +40,12 @@ struct UnitState {
   PartSizes sizes;
   PartTable<PartState> states;
   PartTable<std::uint8_t> attempts;
+  Front front = Front::kNone;
 
   bool is_offered() const { return !raw.is_zero(); }
   /// In flight or arrived.
   bool is_planned(Part part) const;
+  /// A whole part is planned, or the rows are computed here: nothing else is worth sending.
   bool is_whole_planned() const;
   /// How many stages from the base on are there without a gap, in flight included or not.
   std::size_t stages_planned() const;
@@ -50,7 +55,18 @@ struct UnitState {
   std::optional<Part> next_stage() const;
 };
 
-/// Quality of a unit by its parts in flight and arrived, or by the arrived ones alone.  Threads: pure.
+/// One refinement that could be granted: quality x rows gained for so many bytes.
+struct Refinement {
+  std::size_t unit = 0;
+  Part part = Part::kBase;
+  Bytes bytes;
+  WideCount gain = 0;
+};
+/// Gain per byte in 2^-20 ppm x bytes; saturates.  Threads: pure.
+std::uint64_t slope_of(WideCount gain, Bytes bytes);
+
+/// Quality of a unit by its parts in flight and arrived, or by the arrived ones alone; computed rows are exact.
+/// Threads: pure.
 PartsPerMillion planned_quality(const UnitState& unit, const Levels& levels);
 PartsPerMillion arrived_quality(const UnitState& unit, const Levels& levels);
 
@@ -76,6 +92,8 @@ struct QualitySum {
 class RequestState {
  public:
   RequestState(const RequestOpened& opened, Instant now, const Levels& levels);
+  /// Becomes another request; memory is kept.
+  void reuse(const RequestOpened& opened, Instant now, const Levels& levels);
 
   const RequestOpened& opened() const { return opened_; }
   RequestId id() const { return opened_.request; }
@@ -128,6 +146,23 @@ class RequestState {
   /// The request's target, or what can be reached at most where that is less; in ppm x bytes of offered rows.
   WideCount target_sum() const;
 
+  /// How many chunks there are, and how many of them, from the first on, are computed or kept for it.
+  std::uint32_t chunks() const { return static_cast<std::uint32_t>(units_.size() / groups_); }
+  /// Tokens of the first `chunks` chunks.
+  Tokens front_tokens(std::uint32_t chunks) const { return opened_.tokens * chunks / std::max(1U, this->chunks()); }
+  std::uint32_t computed_chunks() const { return computed_; }
+  std::uint32_t reserved_chunks() const { return reserved_; }
+  /// Chunks below `chunks` are kept for compute from now on, those from there on are not; at least the computed ones.
+  /// Precondition: is_all_offered().
+  void reserve(std::uint32_t chunks);
+  /// Chunks below `chunks` are there. False when nothing changed.
+  bool compute(std::uint32_t chunks, Instant now);
+  /// Units come from the last to the first: their front is computed.
+  bool is_from_back() const { return opened_.prefill.has_value() && reserved_ > 0; }
+
+  /// The stage with the steepest gain that can be granted next; units that a whole part covers have none.
+  std::optional<Refinement> steepest_stage();
+
   /// The next unit, in order, that is below the floor and has a part to grant; those without any stage first.
   std::optional<std::size_t> next_needy();
 
@@ -148,6 +183,10 @@ class RequestState {
   template <typename Change>
   void change(std::size_t index, Change change_unit);
   std::optional<std::size_t> scan(std::size_t& cursor, bool wants_untouched) const;
+  /// The unit at a place of the order of grants, and back: it is its own inverse.
+  std::size_t in_order(std::size_t place) const { return is_from_back() ? units_.size() - 1 - place : place; }
+  void rewind(std::size_t index);
+  void propose(std::size_t index);
 
   RequestOpened opened_;
   Instant opened_at_;
@@ -159,6 +198,18 @@ class RequestState {
   std::size_t expected_ = 0;
   std::size_t offered_ = 0;
   std::vector<UnitState> units_;
+  /// A heap of next stages by slope; entries that are no longer a unit's next stage are stale.
+  struct Proposal {
+    std::uint64_t slope = 0;
+    std::uint32_t unit = 0;
+    Part part = Part::kBase;
+  };
+  static bool is_flatter(const Proposal& left, const Proposal& right) {
+    return left.slope != right.slope ? left.slope < right.slope : left.unit > right.unit;
+  }
+  std::vector<Proposal> proposals_;
+  std::uint32_t computed_ = 0;
+  std::uint32_t reserved_ = 0;
   PartTable<PartTotal> needed_;
   PartTable<PartTotal> open_;
   PartTable<PartTotal> offered_totals_;

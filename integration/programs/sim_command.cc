@@ -1,13 +1,19 @@
 // `sluice sim links`: the planner and the policies it is compared with on simulated links, as the table that
-// docs/benchmarks shows. Virtual time and fixed seeds: the same bytes on every machine, in a few seconds.
+// docs/benchmarks shows; `sluice sim run NAME`: an experiment of scheduler/sim as a table, as JSON and as pictures.
+// Virtual time and fixed seeds: the same bytes on every machine.
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "integration/demo/plan.h"
+#include "integration/file_output.h"
 #include "integration/programs/command_line.h"
+#include "integration/programs/line_plot.h"
+#include "scheduler/sim/experiment.h"
 #include "scheduler/sim/link_table.h"
 
 namespace sluice::programs {
@@ -106,12 +112,81 @@ ExitCode links(std::uint32_t runs, bool as_json) {
   return ExitCode::kOk;
 }
 
+std::string markdown_of(const scheduler::sim::Report& report) {
+  std::string text = fmt::format("{}\n\n{}\n\n", report.title, report.setting);
+  const auto add = [&](const std::vector<std::string>& cells) {
+    text += fmt::format("| {} |\n", fmt::join(cells, " | "));
+  };
+  add(report.columns);
+  text += "|";
+  for (std::size_t i = 0; i < report.columns.size(); ++i) text += "---|";
+  text += "\n";
+  for (const std::vector<std::string>& row : report.rows) add(row);
+  return text;
+}
+
+json json_of(const scheduler::sim::Report& report) {
+  json figures = json::object();
+  for (const scheduler::sim::Figure& figure : report.figures) figures[figure.name] = figure.value;
+  json rows = json::array();
+  for (const std::vector<std::string>& row : report.rows) {
+    json cells = json::object();
+    for (std::size_t i = 0; i < row.size(); ++i) cells[report.columns[i]] = row[i];
+    rows.push_back(cells);
+  }
+  return {{"title", report.title}, {"setting", report.setting}, {"figures", figures}, {"rows", rows}};
+}
+
+Result<std::vector<scheduler::sim::Arrival>> read_conversation() {
+  std::ifstream file(SLUICE_CONVERSATION);
+  const std::string csv((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (csv.empty()) return Error{ErrorCode::kNotFound, 0, "recorded conversation"};
+  return scheduler::sim::parse_arrivals(csv);
+}
+
+ExitCode run_experiment(const scheduler::sim::Experiment& experiment, const std::string& svg, bool as_json) {
+  scheduler::sim::Inputs inputs;
+  auto conversation = read_conversation();
+  if (!conversation) {
+    fmt::print(stderr, "sluice: cannot read {}: run it in the tree that it was built from\n", SLUICE_CONVERSATION);
+    return ExitCode::kFailed;
+  }
+  inputs.conversation = std::move(*conversation);
+  const scheduler::sim::Report report = experiment.run(inputs);
+  if (as_json) fmt::print("{}\n", json_of(report).dump(2));
+  if (!as_json) fmt::print("{}", markdown_of(report));
+  if (svg.empty()) return ExitCode::kOk;
+  if (report.pictures.empty()) {
+    fmt::print(stderr, "sluice: {} has no picture; leave --svg out\n", experiment.name);
+    return ExitCode::kUsage;
+  }
+  const std::string drawn = draw_lines(report.pictures.front());
+  const Result<void> written = integration::replace_file(svg, std::as_bytes(std::span(drawn)));
+  if (written) return ExitCode::kOk;
+  fmt::print(stderr, "sluice: cannot write {}\n", svg);
+  return ExitCode::kFailed;
+}
+
+void add_run_commands(CLI::App& sim, Invocation& invocation) {
+  CLI::App* run = sim.add_subcommand("run", "an experiment: a table, or JSON, and a picture");
+  run->require_subcommand(1);
+  for (const scheduler::sim::Experiment& experiment : scheduler::sim::all_experiments()) {
+    const auto svg = std::make_shared<std::string>();  // lives as long as the callback that shares it
+    CLI::App* one = run->add_subcommand(std::string(experiment.name), std::string(experiment.summary));
+    one->add_option("--svg", *svg, "file for the picture");
+    one->callback([&invocation, &experiment, svg] {
+      invocation.run = [&invocation, &experiment, svg] { return run_experiment(experiment, *svg, invocation.json); };
+    });
+  }
+}
+
 }  // namespace
 
 void add_sim_command(CLI::App& app, Invocation& invocation) {
   CLI::App* sim = app.add_subcommand("sim", "run the planner in virtual time");
   sim->require_subcommand(1);
   const auto runs = std::make_shared<std::uint32_t>(20);  // lives as long as the callback that shares it
+  add_run_commands(*sim, invocation);
   CLI::App* table = sim->add_subcommand("links", "every policy on links of 5 Mbit/s to 10 Gbit/s that waver");
   table->add_option("--runs", *runs, "seeds per policy and link")->check(CLI::Range(1, 1000));
   table->callback(

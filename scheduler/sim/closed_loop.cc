@@ -6,6 +6,7 @@ namespace sluice::scheduler::sim {
 namespace {
 
 constexpr std::size_t kMostEvents = 400'000;
+constexpr std::size_t kMostEventsPerUnit = 100;
 /// What stands for "never" in an outcome, so that outcomes can be added and compared.
 constexpr Duration kForever{3'600'000'000'000};
 constexpr Duration kWarmSample{20'000'000};
@@ -25,14 +26,37 @@ PartSizes sizes_of(Bytes raw) {
 }
 
 void ClosedLoop::schedule(Instant at, Event event) {
-  queue_.push_back(Timed{at, order_++, std::move(event)});
+  if (free_events_.empty()) {
+    free_events_.push_back(static_cast<std::uint32_t>(events_.size()));
+    events_.emplace_back();
+  }
+  const std::uint32_t slot = free_events_.back();
+  free_events_.pop_back();
+  events_[slot] = std::move(event);
+  queue_.push_back(Timed{at, order_++, slot});
   std::push_heap(queue_.begin(), queue_.end(), is_later);
+}
+
+Event ClosedLoop::take() {
+  std::pop_heap(queue_.begin(), queue_.end(), is_later);
+  const std::uint32_t slot = queue_.back().slot;
+  queue_.pop_back();
+  free_events_.push_back(slot);
+  return std::move(events_[slot]);
 }
 
 void ClosedLoop::schedule_job(const Job& job) {
   const Instant opened = start_ + job.opened;
-  schedule(opened, RequestOpened{job.request, opened + (job.deadline - job.first_token), job.deadline_kind, job.mode,
-                                 job.floor, job.target, Tokens(256 * job.chunks), job.recompute});
+  RequestOpened asked{job.request,
+                      opened + (job.deadline - job.first_token),
+                      job.deadline_kind,
+                      job.mode,
+                      job.floor,
+                      job.target,
+                      Tokens(std::uint64_t{job.chunk_tokens} * job.chunks),
+                      job.recompute};
+  asked.prefill = job.prefill;
+  schedule(opened, asked);
   const std::uint32_t units = job.chunks * job.groups;
   const Instant accepted = opened + link_.rtt;
   schedule(accepted, Accepted{job.request, job.chunks, job.groups, job.unit_raw * units});
@@ -48,15 +72,6 @@ void ClosedLoop::schedule_job(const Job& job) {
   schedule(encoded, Sealed{job.request, Units(units)});
 }
 
-Outcome& ClosedLoop::outcome(RequestId request) {
-  return *std::find_if(outcomes_.begin(), outcomes_.end(),
-                       [&](const Outcome& candidate) { return candidate.request == request; });
-}
-
-const Job& ClosedLoop::job(RequestId request) const {
-  return *std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& candidate) { return candidate.request == request; });
-}
-
 void ClosedLoop::send(const Grant& grant, Instant now) {
   schedule(wire_.send(grant.bytes, wire_.ask(now)), PartArrived{grant.unit, grant.part, grant.bytes});
   in_flight_.bytes += grant.bytes;
@@ -64,19 +79,40 @@ void ClosedLoop::send(const Grant& grant, Instant now) {
   outcome(grant.unit.request).wire += grant.bytes;
 }
 
+void ClosedLoop::compute(const ComputeChunk& compute, Instant now) {
+  const Job& stated = job(compute.request);
+  const std::uint64_t first = std::uint64_t{compute.chunk.value()} * stated.chunk_tokens;
+  const Duration work =
+      prefill_time(*stated.prefill, Tokens(first + stated.chunk_tokens)) - prefill_time(*stated.prefill, Tokens(first));
+  outcome(compute.request).computed += work;
+  schedule(now + work, ChunkComputed{compute.request, compute.chunk});
+}
+
 void ClosedLoop::carry_out(const Action& action, Instant now) {
   if (const auto* grant = std::get_if<Grant>(&action)) return send(*grant, now);
+  if (const auto* chunk = std::get_if<ComputeChunk>(&action)) return compute(*chunk, now);
+  end(action, now);
+}
+
+void ClosedLoop::end(const Action& action, Instant now) {
   const auto* recompute = std::get_if<Recompute>(&action);
   const auto* complete = std::get_if<Complete>(&action);
   Outcome& ended = outcome(recompute ? recompute->request : complete->request);
   const Job& stated = job(ended.request);
   ended.has_ended = true;
+  ++ended_;
   ended.is_recomputed = recompute != nullptr;
   ended.reason = recompute ? recompute->reason : complete->reason;
   ended.quality = complete ? complete->quality : kExactQuality;
-  const Duration computed = stated.recompute_really.count() > 0 ? stated.recompute_really : stated.recompute;
-  const Duration tail =
-      complete ? std::max(decode_free_, now) - now + decode_.per_request : std::min(computed, kForever);
+  Duration tail = std::max(decode_free_, now) - now + decode_.per_request;
+  if (recompute != nullptr) {
+    tail = std::min(stated.recompute_really.count() > 0 ? stated.recompute_really : stated.recompute, kForever);
+    if (stated.prefill) {
+      const Tokens kept(std::uint64_t{recompute->kept_chunks} * stated.chunk_tokens);
+      tail -= std::min(tail, prefill_time(*stated.prefill, kept));
+    }
+    ended.computed += tail;
+  }
   ended.ttft = now - (start_ + stated.opened) + tail + stated.first_token;
 }
 
@@ -98,9 +134,9 @@ void ClosedLoop::deliver(Policy& policy, const Event& event, Instant now) {
   if (auto* decoded = std::get_if<DecodeSample>(&told)) decoded->waiting = --decodes_waiting_;
   actions_.clear();
   policy.on(told, now, actions_);
-  trace_.events.emplace_back(now, told);
+  if (keeps_trace_) trace_.events.emplace_back(now, told);
   for (const Action& action : actions_) {
-    trace_.actions.emplace_back(now, action);
+    if (keeps_trace_) trace_.actions.emplace_back(now, action);
     carry_out(action, now);
   }
   trace_.most_in_flight = std::max(trace_.most_in_flight, in_flight_.bytes);
@@ -115,25 +151,29 @@ void ClosedLoop::warm_up(Instant now) {
 
 std::vector<Outcome> ClosedLoop::run(Policy& policy, const std::vector<Job>& jobs, bool is_warm) {
   jobs_ = jobs;
-  for (const Job& job : jobs) outcomes_.push_back(Outcome{.request = job.request});
+  std::size_t most_events = kMostEvents;
+  for (const Job& job : jobs) {
+    places_[job.request] = outcomes_.size();
+    outcomes_.push_back(Outcome{.request = job.request});
+    most_events += std::size_t{job.chunks} * job.groups * kMostEventsPerUnit;
+  }
   Instant now(Duration(1'000'000'000));
   start_ = now;
   if (is_warm) warm_up(now);
   for (const Job& job : jobs) schedule_job(job);
-  for (std::size_t count = 0; count < kMostEvents; ++count) {
-    const bool is_over = std::all_of(outcomes_.begin(), outcomes_.end(), [](const Outcome& o) { return o.has_ended; });
+  for (const Link::Phase& phase : link_.phases) {
+    if (tells_rate_) schedule(Instant(phase.since), LinkSample{sent_within(kWarmSample, phase.rate), kWarmSample});
+  }
+  for (std::size_t count = 0; count < most_events; ++count) {
     const Instant wake = policy.wake_at();
-    if (is_over || (queue_.empty() && wake == Instant::never())) break;
+    if (ended_ == outcomes_.size() || (queue_.empty() && wake == Instant::never())) break;
     if (queue_.empty() || wake < queue_.front().at) {
       now = std::max(now, wake);
       deliver(policy, Tick{}, now);
       continue;
     }
-    std::pop_heap(queue_.begin(), queue_.end(), is_later);
-    const Timed next = std::move(queue_.back());
-    queue_.pop_back();
-    now = std::max(now, next.at);
-    deliver(policy, next.event, now);
+    now = std::max(now, queue_.front().at);
+    deliver(policy, take(), now);
   }
   trace_.link_busy = wire_.busy();
   return outcomes_;

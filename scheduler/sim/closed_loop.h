@@ -6,6 +6,7 @@
 // events.
 #pragma once
 
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -27,7 +28,10 @@ struct Job {
   /// This node's own prefill: as the policy is told, and what it really takes (zero: the same).
   Duration recompute = Duration::max();
   Duration recompute_really{0};
+  /// What computing a chunk costs here; none: chunks are not computed alone.
+  std::optional<PrefillCost> prefill;
   std::uint32_t chunks = 4;
+  std::uint32_t chunk_tokens = 256;
   std::uint32_t groups = 2;
   Bytes unit_raw{256 * 23'040 / 2};
   /// What one unit's parts take on the wire; sizes_of(unit_raw) when left empty.
@@ -50,6 +54,8 @@ struct Outcome {
   /// From opening to the first token; recompute included where it came to that.
   Duration ttft{0};
   Bytes wire;
+  /// Of this node's own prefill: chunks, and the rest of a recompute.
+  Duration computed{0};
 };
 
 /// Wire sizes of one unit: 16 bits a value raw, about 2.2 / +1.1 / +1.2 for the stages, 11 lossless, 8.5 in 8 bit.
@@ -71,16 +77,21 @@ class ClosedLoop {
   /// `told` is what the policy knows, its decode costs are also the true ones unless set_decode() says otherwise.
   ClosedLoop(Link link, PolicyOptions told) : link_(link), wire_(std::move(link)), decode_(told.decode) {}
   void set_decode(const DecodeCosts& really) { decode_ = really; }
+  /// The policy is told the link's true rate whenever it changes: what a rule gets that assumes it known.
+  void set_tells_rate() { tells_rate_ = true; }
+  /// Events and actions are not kept: for runs of many requests.
+  void set_keeps_no_trace() { keeps_trace_ = false; }
 
   /// Runs all jobs to their end, or to a bound in events. Warm: the policy has measured the link before.
   std::vector<Outcome> run(Policy& policy, const std::vector<Job>& jobs, bool is_warm = true);
   const Trace& trace() const { return trace_; }
 
  private:
+  /// An event's time, its number, which orders equals, and where it is kept.
   struct Timed {
     Instant at;
     std::uint64_t order;
-    Event event;
+    std::uint32_t slot;
   };
   struct Grants {
     Bytes bytes;
@@ -96,16 +107,25 @@ class ClosedLoop {
   void decode(const PartArrived& arrived, Instant now);
   void carry_out(const Action& action, Instant now);
   void send(const Grant& grant, Instant now);
-  Outcome& outcome(RequestId request);
-  const Job& job(RequestId request) const;
+  void compute(const ComputeChunk& compute, Instant now);
+  void end(const Action& action, Instant now);
+  Event take();
+  Outcome& outcome(RequestId request) { return outcomes_[places_.at(request)]; }
+  const Job& job(RequestId request) const { return jobs_[places_.at(request)]; }
 
   Link link_;
   LinkRun wire_;
   DecodeCosts decode_;
   std::vector<Timed> queue_;
+  std::vector<Event> events_;
+  std::vector<std::uint32_t> free_events_;
   std::uint64_t order_ = 0;
   std::vector<Job> jobs_;
   std::vector<Outcome> outcomes_;
+  std::unordered_map<RequestId, std::size_t> places_;
+  std::size_t ended_ = 0;
+  bool tells_rate_ = false;
+  bool keeps_trace_ = true;
   Instant start_;
   Instant decode_free_;
   std::uint32_t decodes_waiting_ = 0;

@@ -4,17 +4,17 @@
 
 namespace sluice::scheduler::sim {
 
-BitsPerSecond Link::rate_at(Instant now) const {
-  BitsPerSecond rate = phases.front().rate;
-  for (const Phase& phase : phases) {
-    if (Instant(phase.since) <= now) rate = phase.rate;
-  }
-  return rate;
+std::size_t Link::phase_at(Instant now) const {
+  const auto after = std::upper_bound(phases.begin() + 1, phases.end(), now,
+                                      [](Instant at, const Phase& phase) { return at < Instant(phase.since); });
+  return static_cast<std::size_t>(after - phases.begin()) - 1;
 }
+
+BitsPerSecond Link::rate_at(Instant now) const { return phases[phase_at(now)].rate; }
 
 Instant Link::sent(Bytes bytes, Instant start) const {
   Instant at = start;
-  for (std::size_t i = 0; i < phases.size(); ++i) {
+  for (std::size_t i = phase_at(start); i < phases.size(); ++i) {
     const Instant end = i + 1 < phases.size() ? Instant(phases[i + 1].since) : Instant::never();
     if (end <= at) continue;
     const Duration needed = time_to_send(bytes, phases[i].rate);

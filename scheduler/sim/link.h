@@ -29,6 +29,8 @@ struct Link {
   /// Of the jitter.
   std::uint64_t seed = 1;
 
+  /// The phase that holds at `now`; the first before it begins.  Precondition: there is a phase.  Threads: pure.
+  std::size_t phase_at(Instant now) const;
   /// Precondition: there is a phase.  Threads: pure.
   BitsPerSecond rate_at(Instant now) const;
   /// When `bytes` begun at `start` are through, across phases; no burst.  Threads: pure.

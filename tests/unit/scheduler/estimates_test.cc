@@ -126,7 +126,9 @@ TEST(Reason, EveryReasonHasItsOwnNameAndItsRangeIsPinned) {
 }
 
 TEST(MakePolicy, KnowsItsNamesAndRefusesOthers) {
-  for (const char* name : {"sluice", "cachegen", "raw", "lossless", "int8", "recompute", "fixed:base+r1+r2"}) {
+  for (const char* name :
+       {"sluice", "cachegen", "cachegen-artifact", "kvserve", "cake", "lynx", "hicache", "raw", "raw-fifo", "raw-fair",
+        "raw-drop", "lossless", "int8", "fp8", "everything", "recompute", "fixed:base+r1+r2"}) {
     const auto policy = make_policy(name, PolicyOptions{});
     ASSERT_TRUE(policy.has_value()) << name;
     EXPECT_EQ(policy.value()->name(), name);

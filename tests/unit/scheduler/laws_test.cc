@@ -16,7 +16,9 @@ using sim::Link;
 using sim::sizes_of;
 using testing_support::LawKeeper;
 
-const char* const kPolicies[] = {"sluice", "cachegen", "raw", "lossless", "int8", "fixed:base+r1", "recompute"};
+const char* const kPolicies[] = {"sluice",  "cachegen",      "cachegen-artifact", "kvserve",  "cake",     "lynx",
+                                 "hicache", "raw",           "raw-fifo",          "raw-fair", "raw-drop", "lossless",
+                                 "int8",    "fixed:base+r1", "recompute"};
 
 /// Random events that mostly make sense, and some that do not.
 class Chaos {

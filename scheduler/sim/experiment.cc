@@ -1,0 +1,19 @@
+#include "scheduler/sim/experiment.h"
+
+#include <array>
+
+namespace sluice::scheduler::sim {
+
+std::span<const Experiment> all_experiments() {
+  static constexpr std::array kExperiments = {
+      Experiment{"e1", "CacheGen's own test: a deadline of 1 s on a link between 0.1 and 10 Gbit/s", cachegen_test},
+      Experiment{"e2", "one request, 0.4 to 100 Gbit/s, 2K to 128K tokens, six kinds of link", single_request_sweep},
+      Experiment{"e3", "a recorded chat service over one shared link: the load that each policy carries",
+                 shared_link_test},
+      Experiment{"two-ended", "compute the front while the back arrives, 0.4 to 5 Gbit/s", two_ended_test},
+      Experiment{"idle", "an idle link of 100 Gbit/s and more, against plain raw rows", idle_link_test},
+  };
+  return kExperiments;
+}
+
+}  // namespace sluice::scheduler::sim

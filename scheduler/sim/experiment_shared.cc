@@ -1,0 +1,163 @@
+// E3: a recorded service over one shared link: how much load does each policy carry with 99 of 100 requests in time?
+#include <algorithm>
+#include <map>
+
+#include "scheduler/sim/clairvoyant.h"
+#include "scheduler/sim/experiment.h"
+#include "scheduler/sim/random.h"
+#include "scheduler/sim/trial.h"
+
+namespace sluice::scheduler::sim {
+namespace {
+
+constexpr std::size_t kRequests = 1'000;
+constexpr BitsPerSecond kLinkRate{25'000'000'000};
+constexpr std::uint64_t kChunkTokens = 512;
+constexpr Duration kDeadlineFixed{500'000'000};
+constexpr Duration kDeadlinePerToken{100'000};
+/// Loads that are tried: 0.2 times 1.06 to the power of 0 to 95, up to about 50.
+constexpr int kLoads = 96;
+constexpr double kLowestLoad = 0.2;
+constexpr double kLoadStep = 1.06;
+constexpr double kInTime = 0.99;
+constexpr std::array kPolicies = {"sluice", "cachegen", "kvserve",  "cake",    "lynx",
+                                  "int8",   "raw",      "raw-fair", "raw-fifo"};
+
+double load_at(int step) {
+  double load = kLowestLoad;
+  for (int i = 0; i < step; ++i) load *= kLoadStep;
+  return load;
+}
+
+/// One service: requests in order, the codec they are coded with and the floor they need.
+struct Service {
+  std::vector<Arrival> arrivals;
+  CodecModel codec;
+  PartsPerMillion floor;
+  /// Load at the recorded times: raw rows over what the link carries.
+  double recorded_load = 0;
+};
+
+Service service_of(const Inputs& inputs, const CodecModel& codec, PartsPerMillion floor) {
+  Service service{spread_out(inputs.conversation, 1), codec, floor};
+  service.arrivals.resize(std::min(service.arrivals.size(), kRequests));
+  double bytes = 0;
+  for (const Arrival& arrival : service.arrivals)
+    bytes += static_cast<double>((kTokenRows * arrival.prompt.count()).count());
+  const double seconds = static_cast<double>(service.arrivals.back().at.count()) / 1e9;
+  service.recorded_load = bytes * 8 / seconds / static_cast<double>(kLinkRate.count());
+  return service;
+}
+
+std::vector<Job> jobs_at(const Service& service, double load) {
+  std::vector<Job> jobs;
+  for (const Arrival& arrival : service.arrivals) {
+    Job job;
+    job.request = RequestId(jobs.size() + 1);
+    job.opened =
+        Duration(static_cast<std::int64_t>(static_cast<double>(arrival.at.count()) * service.recorded_load / load));
+    job.chunk_tokens = kChunkTokens;
+    job.chunks = static_cast<std::uint32_t>((arrival.prompt.count() + kChunkTokens - 1) / kChunkTokens);
+    job.groups = 1;
+    job.unit_raw = kTokenRows * kChunkTokens;
+    job.sizes = service.codec.sizes(job.unit_raw);
+    job.deadline = kDeadlineFixed + kDeadlinePerToken * static_cast<std::int64_t>(arrival.prompt.count());
+    job.floor = service.floor;
+    job.target = kExactQuality;
+    jobs.push_back(job);
+  }
+  return jobs;
+}
+
+double share_in_time(std::string_view policy, const Service& service, double load) {
+  Trial trial{
+      .link = Link{{{Duration(0), kLinkRate}}, Duration(200'000)}, .codec = service.codec, .nominal = kLinkRate};
+  trial.nominal_is_trusted = true;
+  trial.computes_front = false;
+  const PolicyOptions options = options_of(trial);
+  auto mind = make_policy(policy, options).value();
+  ClosedLoop loop(trial.link, options);
+  loop.set_keeps_no_trace();
+  const std::vector<Job> jobs = jobs_at(service, load);
+  const std::vector<Outcome> outcomes = loop.run(*mind, jobs, true);
+  std::size_t in_time = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const bool is_good = outcomes[i].has_ended && !outcomes[i].is_recomputed && outcomes[i].quality >= service.floor;
+    if (is_good && outcomes[i].ttft <= jobs[i].deadline) ++in_time;
+  }
+  return static_cast<double>(in_time) / static_cast<double>(jobs.size());
+}
+
+double best_share_in_time(const Service& service, double load) {
+  std::vector<Demand> demands;
+  for (const Job& job : jobs_at(service, load)) {
+    Bytes smallest = Bytes::max();
+    Bytes stages;
+    for (const Part part : kAllParts) {
+      if (job.sizes[part].is_zero()) continue;
+      const bool is_stage = part_place(part) < kStageParts;
+      if (is_stage) stages += job.sizes[part];
+      if (service.codec.quality.points[part] < service.floor) continue;
+      smallest = std::min(smallest, is_stage ? stages : job.sizes[part]);
+    }
+    demands.push_back({job.opened, job.opened + job.deadline, smallest * job.chunks});
+  }
+  return static_cast<double>(most_in_time(demands, kLinkRate)) / static_cast<double>(demands.size());
+}
+
+/// The highest load with enough in time, by halving: more load is never easier.
+template <typename Share>
+double highest_load(Share share) {
+  int low = -1;
+  int high = kLoads;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (share(load_at(middle)) >= kInTime ? low : high) = middle;
+  }
+  return low < 0 ? 0 : load_at(low);
+}
+
+}  // namespace
+
+Report shared_link_test(const Inputs& inputs) {
+  Report report;
+  report.title = "E3: a chat service over one shared link";
+  report.setting =
+      "The first 1,000 requests of Mooncake's conversation trace, whole prompts of an 8B model over one link of 25 "
+      "Gbit/s, each due "
+      "0.5 s + 0.1 ms a token after it is ready. Load 1.0: raw rows alone would fill the link. In the table: the "
+      "highest load at "
+      "which 99 of 100 requests are in time at the quality floor. No recompute. Clairvoyant: earliest deadline first "
+      "over what "
+      "can be kept, the largest left out.";
+  report.columns = {"policy", "T0, floor 0.92", "T0, floor 0.97", "T2, floor 0.92", "T2, floor 0.97"};
+  const std::array<std::pair<const char*, Service>, 4> services = {
+      {{"t0_92", service_of(inputs, tier0(), PartsPerMillion(920'000))},
+       {"t0_97", service_of(inputs, tier0(), PartsPerMillion(970'000))},
+       {"t2_92", service_of(inputs, tier2(), PartsPerMillion(920'000))},
+       {"t2_97", service_of(inputs, tier2(), PartsPerMillion(970'000))}}};
+  std::map<std::string, std::map<std::string, double>> carried;
+  for (const auto& [key, service] : services) {
+    for (const std::string_view policy : kPolicies) {
+      carried[key][std::string(policy)] =
+          highest_load([&](double load) { return share_in_time(policy, service, load); });
+    }
+    carried[key]["clairvoyant"] = highest_load([&](double load) { return best_share_in_time(service, load); });
+  }
+  const auto add_row = [&](const std::string& policy) {
+    std::vector<std::string> row = {policy};
+    for (const auto& [key, service] : services) row.push_back(number_text(carried[key][policy], 2));
+    report.rows.push_back(row);
+  };
+  for (const std::string_view policy : kPolicies) add_row(std::string(policy));
+  add_row("clairvoyant");
+  for (const auto& [key, service] : services) {
+    for (const char* other : {"cachegen", "kvserve", "cake", "lynx", "raw", "clairvoyant"}) {
+      const double theirs = std::max(carried[key][other], kLowestLoad);
+      report.figures.push_back({std::string(key) + "_over_" + other, carried[key]["sluice"] / theirs});
+    }
+  }
+  return report;
+}
+
+}  // namespace sluice::scheduler::sim
