@@ -118,7 +118,8 @@ Result<std::vector<CurvePoint>> read_kl_curve(std::span<const std::byte> file, c
     SLUICE_ASSIGN(point.step, number_of(entry, "step", -1));
     SLUICE_ASSIGN(point.kl_mean, number_of(entry, "kl_mean", -1));
     SLUICE_ASSIGN(point.kl_p99, number_of(entry, "kl_p99", 0));
-    if (!(point.step > 0) || !(point.kl_mean > 0) || !(point.kl_p99 >= 0)) return wrong;
+    if (!(point.step > 0) || !(point.kl_mean > 0) || !(point.kl_p99 >= 0) || !(point.bits_per_value >= 0)) return wrong;
+    SLUICE_ASSIGN(point.bits_per_value, number_of(entry, "bits_per_value", 0));
     SLUICE_ASSIGN(const double stages, number_of(entry, "stages", 1));
     point.is_nested = stages > 1;
     points.push_back(point);

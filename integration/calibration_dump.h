@@ -20,8 +20,9 @@ Result<codec::calibration::Dump> read_calibration_dump(std::string name, std::sp
 
 /// What --sensitivity names: {"curve": [{"tier": 2, "step": 0.0016, "kl_mean": 0.0073, "kl_p99": 0.05}, ...]}, sorted
 /// by step; points of other tiers and such whose KL is no larger than the one before are left out; kl_p99 may be.
-/// "stages" above 1 says that a nested level of so many stages was measured: those points make a curve of their own.
-/// Errors:  kBadField for anything else, a step given twice, or a KL that falls as the step grows.
+/// "bits_per_value", of whole files, may be told too; "stages" above 1 says that a nested level of so many stages was
+/// measured: those points make a curve of their own. Errors:  kBadField for anything else, a step given twice, or a KL
+/// that falls as the step grows.
 Result<std::vector<codec::calibration::CurvePoint>> read_kl_curve(std::span<const std::byte> file, codec::Tier tier);
 
 }  // namespace sluice::integration

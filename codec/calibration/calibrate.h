@@ -31,7 +31,8 @@ struct CurvePoint {
   double step = 0;
   double kl_mean = 0;
   double kl_p99 = 0;
-  bool is_nested = false;  ///< on a stage of a nested level, which rounds without regard to rate
+  bool is_nested = false;     ///< on a stage of a nested level, which rounds without regard to rate
+  double bits_per_value = 0;  ///< of whole files, 0 if not told
 };
 
 /// What to make.
@@ -69,7 +70,8 @@ Result<CalibrationOutcome> calibrate(const kernels::KernelTable& kernels, std::s
 /// step, carried on beyond the ends), else by its square law; a whole number of eighths of an octave.
 float step_for(double kl, double kl_at_unit_step, std::span<const CurvePoint> measured);
 
-/// Writes measured KL into a level's quality, stage by stage; without points it stays as it is.
+/// Writes measured KL, and bits where points tell them, into a level's quality, stage by stage; without points it stays
+/// as it is.
 void state_measured(std::span<const CurvePoint> measured, ProfileLevel& level);
 
 /// The points that speak of levels of so many stages: nested ones for several stages, if there are any, else the

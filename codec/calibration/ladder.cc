@@ -25,8 +25,9 @@ double interpolate(double x, const CurvePoint& left, const CurvePoint& right) {
   return y0 + (std::log(x) - x0) * (y1 - y0) / (x1 - x0);
 }
 
-/// KL at a step, on straight lines of logarithms through the points, or by the square law through one; 0 for unknown.
-double kl_at(double step, std::span<const CurvePoint> points, double CurvePoint::*field) {
+/// A field at a step, on straight lines of logarithms through the points, or by the square law through one; 0 for
+/// unknown.
+double field_at(double step, std::span<const CurvePoint> points, double CurvePoint::*field) {
   if (points.size() == 1) return points[0].*field * (step / points[0].step) * (step / points[0].step);
   std::size_t right = 1;
   while (right + 1 < points.size() && points[right].step < step) ++right;
@@ -62,8 +63,10 @@ void state_measured(std::span<const CurvePoint> measured, ProfileLevel& level) {
   if (points.empty()) return;
   double step = level.step;
   for (std::size_t stage = 0; stage < level.stages.count(); ++stage, step /= 3) {
-    level.quality[stage].kl_mean = static_cast<float>(kl_at(step, points, &CurvePoint::kl_mean));
-    level.quality[stage].kl_p99 = static_cast<float>(kl_at(step, points, &CurvePoint::kl_p99));
+    level.quality[stage].kl_mean = static_cast<float>(field_at(step, points, &CurvePoint::kl_mean));
+    level.quality[stage].kl_p99 = static_cast<float>(field_at(step, points, &CurvePoint::kl_p99));
+    const double bits = points.size() > 1 ? field_at(step, points, &CurvePoint::bits_per_value) : 0;
+    if (bits > 0) level.quality[stage].bits_per_value = static_cast<float>(bits);
   }
 }
 

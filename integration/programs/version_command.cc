@@ -2,6 +2,9 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "codec/container.h"
+#include "codec/frame.h"
+#include "codec/profile.h"
 #include "integration/programs/command_line.h"
 #include "integration/programs/version.h"
 #include "kernels/table.h"
@@ -15,7 +18,11 @@ ExitCode print_version(bool json) {
     const nlohmann::json told = {{"version", build_facts().version},
                                  {"kernels", kernels},
                                  {"ucx", build_facts().has_ucx},
-                                 {"llama_cpp", build_facts().has_llama_cpp}};
+                                 {"llama_cpp", build_facts().has_llama_cpp},
+                                 {"formats",
+                                  {{"frame", codec::kFrameVersion},
+                                   {"container", codec::kContainerVersion},
+                                   {"profile", codec::kProfileVersion}}}};
     std::printf("%s\n", told.dump().c_str());
   } else {
     std::printf("sluice %s kernels=%s ucx=%s llama_cpp=%s\n", build_facts().version, std::string(kernels).c_str(),

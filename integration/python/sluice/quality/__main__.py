@@ -9,6 +9,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from sluice.quality import environment  # noqa: E402  (the path above makes the package importable when this file is run by name)
 
 
+NEEDS_NOTHING = ("run_rows", "run_report")  # read JSON alone
+
+
 def add_dump(commands):
     command = commands.add_parser("dump", help="KV cache and gradients of a text, for `sluice codec calibrate`")
     command.add_argument("out", metavar="OUT.safetensors")
@@ -49,13 +52,15 @@ def run_selfcheck(_options):
 def main(arguments):
     parser = argparse.ArgumentParser(prog="sluice.quality", description="what a codec does to a model's answers")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    from sluice.quality.compare_command import add_compare, add_report
+    from sluice.quality.compare_command import add_compare, add_report, add_rows
+    from sluice.quality.page_command import add_page
     from sluice.quality.sensitivity_command import add_sensitivity
-    for add in (add_compare, add_dump, add_report, add_selfcheck, add_sensitivity):
+    for add in (add_compare, add_dump, add_page, add_report, add_rows, add_selfcheck, add_sensitivity):
         add(commands)
     options = parser.parse_args(arguments)
     try:
-        environment.require()
+        if options.run.__name__ not in NEEDS_NOTHING:
+            environment.require()
         return options.run(options)
     except (environment.Absent, ValueError, OSError) as fault:
         print(f"sluice.quality: {fault}", file=sys.stderr)

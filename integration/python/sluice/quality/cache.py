@@ -54,6 +54,8 @@ class Scheme:
     identity: changes whenever the result for the same cache would. code(): pure.
     """
 
+    promise = None  # what a scheme states beforehand: bits_per_value, kl_mean, kl_p99
+
     def __init__(self, name, family, identity=""):
         self.name, self.family, self.identity = name, family, f"{family}/{name}/{identity}"
 

@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 import shlex
+import subprocess
 import sys
 
 QUICK_TEXTS = 2
@@ -89,6 +90,29 @@ def repeating_command(options, model):
     return shlex.join(words)
 
 
+def add_rows(commands):
+    command = commands.add_parser("rows", help="what a measured JSON says of one row of the codec's promises, by model")
+    command.add_argument("report", metavar="REPORT.json", help="docs/benchmarks/quality.json, or one of compare's")
+    command.add_argument("--row", required=True, metavar="ROW.TIER", help="row1.T0 ... row6.T3")
+    command.add_argument("--model", required=True, help="beginning of the model's name, in any case")
+    command.add_argument("--suite", default="text")
+    command.set_defaults(run=run_rows)
+
+
+def run_rows(options):
+    """Prints the answer as JSON; exit 1 where it was not measured or not reached."""
+    reports = json.loads(pathlib.Path(options.report).read_text(encoding="utf-8"))["reports"]
+    found = [document for document in reports if document["suite"] == options.suite and document["model"].lower().startswith(options.model)]
+    row, _, tier = options.row.partition(".")
+    for document in found:
+        if is_reached(document, options.row):
+            facts = {key: document[key] for key in ("model", "machine", "commit", "formats")}
+            print(json.dumps(facts | document["rows"][row][tier]))
+            return 0
+    print(f"sluice.quality: {options.report} has no answer to {options.row} for {options.model}", file=sys.stderr)
+    return 1
+
+
 def is_reached(document, wanted):
     row, _, tier = wanted.partition(".")
     return document["rows"].get(row, {}).get(tier, {}).get("bits") is not None
@@ -107,8 +131,16 @@ def one_model(options, name):
         document = comparison.lossless_report(path.name, sluice_program.Program(options.program), caches)
     else:
         document = judged_report(options, path, trials, loaded)
-    return document | {"command": repeating_command(options, name), "packages": texts.fetched_versions(passages),
+    return document | {"command": repeating_command(options, name), "formats": sluice_program.Program(options.program).formats(),
+                       "commit": commit(), "packages": texts.fetched_versions(passages),
                        "texts": [{"kind": trial.kind, "name": trial.name} for trial in trials]}
+
+
+def commit():
+    """Of the tree that this file is in, with a plus where files of it differ; empty outside of git."""
+    def ask(*words):
+        return subprocess.run(["git", *words], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
+    return ask("rev-parse", "--short=12", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def judged_report(options, path, trials, loaded):
@@ -116,7 +148,8 @@ def judged_report(options, path, trials, loaded):
     model = loading.fingerprint(path) + ("-key-biases" if options.key_biases else "")
     schemes = schemes_of(options, model, loaded)
     results = measure.measure(loaded[0], measure.Ledger(model), trials, schemes)
-    return comparison.report(path.name, suite_name(options), trials, comparison.as_samples(schemes, results))
+    promises = {scheme.name: scheme.promise for scheme in schemes if scheme.promise}
+    return comparison.report(path.name, suite_name(options), trials, comparison.as_samples(schemes, results), promises)
 
 
 def suite_name(options):
@@ -160,5 +193,7 @@ def run_report(options):
         if name:
             (out.parent / name).write_text(plot.as_svg(document), encoding="utf-8")
     out.write_text(presentation.as_markdown(documents, names), encoding="utf-8")
+    merged = {"reports": [strict(document) for document in documents]}
+    out.with_suffix(".json").write_text(json.dumps(merged, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     print(f"{out}: {len(documents)} reports")
     return 0

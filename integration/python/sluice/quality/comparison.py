@@ -13,7 +13,7 @@ from sluice.quality.peers import block_formats, cachegen, kivi, kvtc, lossless_b
 
 CACHEGEN_STEPS = (0.25, 0.5, 1.0)
 KVTC_STEPS = (0.15, 0.25, 0.4, 0.6, 0.9)
-KVTC_RECENT = (128, 0)
+KVTC_RECENT = {0: KVTC_STEPS, 128: (0.25, 0.6)}  # its paper keeps 128, which weighs on short contexts
 PLAIN_LEVELS = ("int8", "refinement2", "refinement1", "base")
 TIERS = ("T0", "T1", "T2", "T3")
 # Bars in percent of the peer's bits (codec rows 1 to 5); None: no promise.
@@ -36,7 +36,7 @@ def peer_schemes(material):
     if material is not None:
         schemes += cachegen.papers(CACHEGEN_STEPS, material)
         basis = kvtc.Basis(material)
-        schemes += [kvtc.Kvtc(step, recent, basis) for recent in KVTC_RECENT for step in KVTC_STEPS]
+        schemes += [kvtc.Kvtc(step, recent, basis) for recent, steps in KVTC_RECENT.items() for step in steps]
     return schemes
 
 
@@ -95,14 +95,14 @@ def lossless_report(model, program, caches):
             "schemes": [], "rows": {LOSSLESS[0]: rows}}
 
 
-def report(model, suite, trials, samples):
-    """The whole document."""
+def report(model, suite, trials, samples, promises):
+    """The whole document. promises: scheme name to what it states beforehand, where it does."""
     draws = statistics.Draws([len(score.kl) for score in samples[0].scores])
     return {
         "model": model, "suite": suite, "context": len(trials[0].context), "judged_tokens": len(samples[0].joined("kl")),
         "machine": machine(),
         "schemes": [statistics.summarise(one, draws) for one in sorted(samples, key=lambda one: -one.bits.mean())],
-        "rows": answers(samples, draws),
+        "rows": answers(samples, draws), "promises": promises,
     }
 
 

@@ -13,7 +13,7 @@ STRONG = {"Sluice T0": "#7a7f87", "Sluice T1": "#56b4e9", "Sluice T2": "#0072b2"
 PEERS = {"CacheGen as shipped": "#d55e00", "CacheGen paper": "#e69f00", "TurboQuant": "#009e73", "KIVI": "#cc79a7",
          "KVTC, 0 recent raw": "#8c6d31", "KVTC, 128 recent raw": "#c9b27c"}
 OTHER = "#5b5b5b"
-HIDDEN = ("bf16", "fp16")  # the noise floor, far to the right
+HIDDEN = ("bf16", "fp16")  # the noise floor, far to the right; nested levels are left out too, a little above the single ones
 FLOOR = 1e-6
 
 
@@ -35,7 +35,7 @@ class Axis:
 
 
 def shown(document):
-    return [scheme for scheme in document["schemes"] if scheme["family"] not in HIDDEN]
+    return [scheme for scheme in document["schemes"] if scheme["family"] not in HIDDEN and not scheme["family"].endswith(" nested")]
 
 
 def text(x, y, words, size=12, anchor="start", fill="#222", extra=""):

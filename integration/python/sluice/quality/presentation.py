@@ -63,6 +63,19 @@ def lossless_rows(document):
     return rows
 
 
+def stated_rows(document):
+    """What profiles state of their levels beside what was measured here: scheme, bits, mean KL, p99, each stated and measured."""
+    measured = {scheme["scheme"]: scheme for scheme in document["schemes"]}
+    rows = []
+    for name, stated in document.get("promises", {}).items():
+        found = measured[name]
+        p99 = number(stated["kl_p99"], "{:.4f}") if stated["kl_p99"] else "-"
+        rows.append([name, f"{stated['bits_per_value']:.3f}", f"{found['bits_per_value']:.3f}", f"{stated['kl_mean']:.5f}",
+                     f"{found['kl_mean']:.5f}", p99, f"{found['kl_p99']:.4f}", f"{found['kl_mean'] / stated['kl_mean']:.2f}"])
+    return rows
+
+
+STATED_HEAD = ["level", "b/v stated", "measured", "KL mean stated", "measured", "p99 stated", "measured", "KL ratio"]
 LOSSLESS_HEAD = ["lossless", "Sluice b/v", "zlib -9", "zstd -19", "ZipNN", "bar", ""]
 
 
@@ -72,6 +85,7 @@ def tables(document):
              f"{len(document['texts'])} texts")
     found = [(title, [name for name, _, _ in COLUMNS], scheme_rows(document))]
     found.append(("Bits at a peer's mean KL and p99", PROMISE_HEAD, promise_rows(document)))
+    found.append(("What profiles state of their levels, and what was measured on these texts", STATED_HEAD, stated_rows(document)))
     found.append(("Lossless", LOSSLESS_HEAD, lossless_rows(document)))
     return [table for table in found if table[2]]
 
@@ -87,12 +101,21 @@ def markdown_table(head, rows):
 
 INTRODUCTION = """# Quality: bits against damage
 
-Made by `./dev quality report` from measured JSON; do not edit. Every scheme codes the same KV caches of the same texts; the model then
-predicts the same tokens on what came back, in float32. KL is that of the untouched cache's predictions to the scheme's, in nats a token.
-Bits are all that a receiver needs beside a model's profile: headers, tables, raw tokens, digests; Sluice's are sizes of real files.
-Texts are of kinds that neither calibrated anything nor chose a setting. Intervals: bootstrap over texts and tokens, 95 %.
-"Share" is Sluice's bits, where its curve comes down to a peer's mean KL *and* p99, in percent of the peer's bits; `<=` where even
-Sluice's cheapest level does less damage than the peer. KVTC is quoted with and without the 128 raw tokens that its paper keeps.
+How many bits Sluice needs for the damage that other ways to send a KV cache do. Every scheme codes the same caches of the same texts; the
+model then predicts the same tokens on what came back, in float32. KL is that of the untouched cache's predictions to the scheme's, in nats
+a token. Bits (b/v: per value of K and V; bf16 is 16) are all that a receiver needs beside a model's profile: headers, tables, raw tokens,
+digests; Sluice's are sizes of real files. Texts are of kinds that neither calibrated anything nor chose a setting. Profiles and their
+tiers T1 to T3 are explained in [calibration.md](../calibration.md); T0 needs none.
+
+This page and quality.json beside it are made by `./dev quality page`, which measures, or by `./dev quality report` from measured JSON; do
+not edit. `./dev claims run 'codec.1*'` holds the figures against their bars.
+"""
+
+READING = """## How to read the tables
+
+"Share" is Sluice's bits, where its curve comes down to a peer's mean KL *and* p99, in percent of the peer's bits; `<=` where even Sluice's
+cheapest level does less damage than the peer. Intervals: bootstrap over texts and tokens, 95 %. KVTC is quoted with and without the 128 raw
+tokens that its paper keeps. "right": how often the likeliest token is the text's next one.
 
 With a model of your own (Llama, Qwen2, Qwen3 or Gemma 3 shape; GGUF, or safetensors with config.json and tokenizer.json):
 
@@ -104,11 +127,35 @@ With a model of your own (Llama, Qwen2, Qwen3 or Gemma 3 shape; GGUF, or safeten
 """
 
 
+def short_name(document):
+    return document["model"].split("-")[0] + ("" if document["suite"] == "text" else f", {document['suite']}")
+
+
+def summary(documents):
+    """One table over all reports: a row a promise and tier, a column a report."""
+    judged = [document for document in documents if document["schemes"]]
+    lines = {}
+    for column, document in enumerate(judged):
+        for row in promise_rows(document):
+            name, tier, _, bits, share, _, bar, answer = row
+            value = (bits + " b/v" if bar.endswith("b/v") and bits != "-" else share) + (f" ({answer})" if answer == "falls short" else "")
+            lines.setdefault((name, tier), [""] * len(judged) + [""])[column] = value
+            lines[name, tier][-1] = bar or lines[name, tier][-1]
+    head = ["at the damage of", "tier", *map(short_name, judged), "bar"]
+    return markdown_table(head, [[name, tier, *values] for (name, tier), values in lines.items()])
+
+
+def facts(document):
+    formats = ", ".join(f"{name} {version}" for name, version in document.get("formats", {}).items())
+    made = f"Commit {document['commit']}, format versions: {formats}. " if formats else ""
+    return f"{made}Machine: {document['machine']}. Command: `{document['command']}`"
+
+
 def as_markdown(documents, plots):
     """documents: reports; plots: the name of each one's picture, or None."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, "## In short\n\nSluice's bits in percent of a peer's, at the peer's mean KL and p99:", summary(documents), READING]
     for document, plot in zip(documents, plots):
-        parts.append(f"## {document['model']}: {document['suite']}\n\nMachine: {document['machine']}. Command: `{document['command']}`")
+        parts.append(f"## {document['model']}: {document['suite']}\n\n{facts(document)}")
         kinds = ", ".join(sorted({text["kind"] for text in document["texts"]}))
         parts.append(f"Judged on: {kinds} ({', '.join(sorted(document['packages'].values()))}).")
         if plot:

@@ -31,7 +31,7 @@ def curve_of(program, tier, profile, results):
             name = f"Sluice T{tier} {level}" + (f" {stage}" if len(promises) > 1 else "")
             kl = np.concatenate([score.kl for _, score in results[name]])
             points.append({"tier": tier, "step": promise["step"], "stages": len(promises), "kl_mean": float(kl.mean()),
-                           "kl_p99": float(np.quantile(kl, 0.99))})
+                           "kl_p99": float(np.quantile(kl, 0.99)), "bits_per_value": float(np.mean([bits for bits, _ in results[name]]))})
     points.sort(key=lambda point: (point["stages"], point["step"]))
     kept = []
     for point in points:

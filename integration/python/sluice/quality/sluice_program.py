@@ -28,24 +28,31 @@ class Program:
 
     def run(self, *words):
         """Standard output of `sluice codec WORDS`. Errors: ValueError with the program's own line."""
-        ran = subprocess.run([str(self.path), "codec", *map(str, words)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        return self.ask("codec", *words)
+
+    def formats(self):
+        """Versions of frame, container and profile that it writes."""
+        return json.loads(self.ask("version", "--format", "json"))["formats"]
+
+    def ask(self, *words):
+        ran = subprocess.run([str(self.path), *map(str, words)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         if ran.returncode != 0:
-            raise ValueError(f"sluice codec {words[0]}: {ran.stderr.strip()}")
+            raise ValueError(f"sluice {' '.join(map(str, words[:2]))}: {ran.stderr.strip()}")
         return ran.stdout
 
 
 class Sluice(Scheme):
     """tier: "T0" without a profile; level: as `sluice codec encode --level` names it; the cache goes in as dtype.
 
-    stages: the first so many of a nested level, which makes a curve of its own; 0 for a level of one.
+    stages: the first so many of a nested level, which makes a curve of its own; 0 for a level of one. promise: what the profile states.
     """
 
-    def __init__(self, program, tier, level, profile=None, dtype="F16", stages=0):
+    def __init__(self, program, tier, level, profile=None, dtype="F16", stages=0, promise=None):
         told = "" if profile is None else hashlib.sha256(pathlib.Path(profile).read_bytes()).hexdigest()[:16]
         nested = f" {level}" if stages else ""
         super().__init__(f"Sluice {tier} {level}" + (f" {stages}" if stages else ""), f"Sluice {tier}{nested}",
                          f"{program.identity}/{told}/{dtype}")
-        self.program, self.level, self.dtype = program, level, dtype
+        self.program, self.level, self.dtype, self.promise = program, level, dtype, promise
         self.stages = ["--stages", stages] if stages else []
         self.profile = [] if profile is None else ["--profile", profile]
 
@@ -77,6 +84,6 @@ def schemes_of(program, tier, profile):
     """One scheme a level, and one a stage of nested ones."""
     schemes = []
     for level, promises in levels_of(program, profile).items():
-        stages = range(1, len(promises) + 1) if len(promises) > 1 else (0,)
-        schemes += [Sluice(program, tier, level, profile, stages=count) for count in stages]
+        is_nested = len(promises) > 1
+        schemes += [Sluice(program, tier, level, profile, stages=is_nested * count, promise=promise) for count, promise in enumerate(promises, 1)]
     return schemes

@@ -4,8 +4,9 @@ newest ones (128 in the paper) stay at 16 bits.
 
 As good as it could be made here: instead of the paper's groups with a shared scale each, every component has a step that calibration
 fixed (nothing to send), the steps are equal (which is what the best allocation under a squared error comes to, with an entropy coder
-behind it), components below half a step are not sent, and DEFLATE sees one byte a symbol, each component's bytes in a row. The basis is
-not counted.
+behind it) but K's finer than V's by the ratio that tier T0 has, and components below half a step are not sent. What follows counts as
+the cheaper of DEFLATE, which sees one byte a symbol and each component's bytes in a row, and an ideal coder that knows from calibration
+how each component spreads. The basis is not counted.
 """
 
 import functools
@@ -21,7 +22,8 @@ from sluice.quality.environment import quality_folder
 SINKS = 4
 DEAD_ZONE = 0.6     # magnitudes below this many steps give 0
 MOST_COMPONENTS = 1600  # beyond what rates below 2 b/v use of small models
-ESCAPE = 127
+ESCAPE, ESCAPE_BITS = 127, 16
+KEYS_FINER = 2.0 / 1.1
 
 
 class Basis:
@@ -69,10 +71,10 @@ def tokens_by_all(cache, kind):
 
 
 class Kvtc(Scheme):
-    """step: of every component, in units of the root mean square of K's (V's) values; recent: tokens at the end kept at 16 bits."""
+    """step: of V's components, in units of the root mean square of V's values; recent: tokens at the end kept at 16 bits."""
 
     def __init__(self, step, recent, basis):
-        super().__init__(f"KVTC, step {step:g}, {recent} recent raw", f"KVTC, {recent} recent raw", basis.identity)
+        super().__init__(f"KVTC, step {step:g}, {recent} recent raw", f"KVTC, {recent} recent raw", f"finer keys, cheaper coder {basis.identity}")
         self.step, self.recent, self.basis = step, recent, basis
 
     def code(self, cache):
@@ -82,11 +84,13 @@ class Kvtc(Scheme):
         out, bits = plain.flat(), 0.0
         for kind, (mean, axes, variance) in enumerate(self.basis.parts):
             rows = tokens_by_all(plain, kind)
-            step = self.step * np.sqrt(variance.sum() / len(mean))
-            kept = axes[:, np.sqrt(variance) > step / 2]
+            step = self.step / (KEYS_FINER if kind == 0 else 1) * np.sqrt(variance.sum() / len(mean))
+            is_sent = np.sqrt(variance) > step / 2
+            kept = axes[:, is_sent]
             scaled = (rows[coded] - mean) @ kept / step
             symbols = np.where(np.abs(scaled) < DEAD_ZONE, 0, np.rint(scaled))
-            bits += deflated_bits(symbols.T) + 16 * (tokens - len(symbols)) * rows.shape[1]
+            bits += min(deflated_bits(symbols.T), static_bits(symbols, np.sqrt(variance[is_sent]) / step))
+            bits += 16 * (tokens - len(symbols)) * rows.shape[1]
             rows = rows.copy()
             rows[coded] = symbols @ kept.T * step + mean
             out[kind] = rows.reshape(tokens, len(cache.k), -1).swapaxes(0, 1)
@@ -96,4 +100,17 @@ class Kvtc(Scheme):
 def deflated_bits(symbols):
     """Bits of the symbols after DEFLATE; what does not fit a byte is escaped and sent as 16 bits more."""
     bytes_ = np.clip(symbols, -ESCAPE, ESCAPE).astype(np.int8).tobytes()
-    return 8 * len(zlib.compress(bytes_, 9)) + 16 * int((np.abs(symbols) >= ESCAPE).sum())
+    return 8 * len(zlib.compress(bytes_, 9)) + ESCAPE_BITS * int((np.abs(symbols) >= ESCAPE).sum())
+
+
+def static_bits(symbols, deviations):
+    """Ideal length of symbols [tokens, components] under a Laplace distribution of each component's deviation, in steps, as calibration
+    knows it: nothing of the distribution is sent."""
+    scale = deviations / np.sqrt(2)
+    tail = np.exp(-DEAD_ZONE / scale)                      # of the magnitudes that are not 0
+    ratio = np.exp(-1 / scale)                             # of a magnitude to the one before
+    magnitude = np.abs(symbols)
+    first = 1 - np.exp(-(1.5 - DEAD_ZONE) / scale)         # of the tail, that the magnitude is 1
+    beyond = np.exp(-(1.5 - DEAD_ZONE) / scale) * (1 - ratio) * ratio ** np.maximum(magnitude - 2, 0)
+    share = np.where(magnitude == 0, 1 - tail, tail / 2 * np.where(magnitude == 1, first, beyond))
+    return float(-np.log2(np.maximum(share, 2.0**-ESCAPE_BITS)).sum())
