@@ -35,6 +35,7 @@ HELP = """usage: ./dev VERB [arguments]
   test [ARGS]      set-up, build and every test; ARGS go to ctest, e.g. -R Window
   demo [ARGS]      set-up, build and the demo; ARGS go to it, e.g. --quick
   bench [ARGS]     set-up, build and the micro-benchmarks; ARGS go to each
+  bench --save     their ratios to peers, measured once for each build; --json, --write FILE
   asan, tsan       the tests under AddressSanitizer + UBSan, or ThreadSanitizer
   tidy             clang-tidy over the tree; anything it finds is an error
   fmt [--check]    clang-format, in place or only looked at
@@ -172,6 +173,8 @@ class Loop:
         programs = sorted(path for path in (folder / "tests/bench").glob("bench_*") if path.is_file() and os.access(path, os.X_OK))
         if not programs:
             raise Failure("the tree has no benchmark yet (build/release/tests/bench/bench_*)")
+        if "--save" in arguments:
+            return subprocess.run([sys.executable, "tests/bench/kernel_report.py", *arguments], cwd=ROOT, check=False).returncode
         for program in programs:
             run_shown([str(program), *arguments], program.name)
         self.phases.print_summary()

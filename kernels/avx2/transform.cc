@@ -1,140 +1,28 @@
-// Matrix product in blocks of 6 rows x 16 tokens, twelve accumulators in registers. Columns of a block are copied side
-// by side first, so that they stay in the first-level cache whatever the tokens' stride is. Every output value is one
-// chain of fma in the order that transform.h fixes: sums go through `out` between blocks of the inner index.
-#include "kernels/transform.h"
-
+// The matrix product of transform_blocks.h on registers of 8 values.
 #include <immintrin.h>
 
-#include <algorithm>
-#include <array>
-#include <cstring>
-#include <utility>
-
-#include "base/assert.h"
 #include "kernels/avx2/kernels.h"
+#include "kernels/transform_blocks.h"
 
 namespace sluice::kernels::avx2 {
 namespace {
 
-constexpr std::size_t kEight = 8;
-constexpr std::size_t kTokens = 2 * kEight;
-constexpr std::size_t kRows = 6;
-constexpr std::size_t kInner = 256;       // 16 KiB of columns: first-level cache
-constexpr std::size_t kMatrixRows = 192;  // 192 KiB of matrix: second-level cache
+struct Vector {
+  static constexpr std::size_t kFloats = 8;
+  __m256 value;
 
-struct Block {
-  const float* matrix;  // first row and inner index of the block
-  std::size_t matrix_stride;
-  const float* columns;  // [inner][kTokens], contiguous
-  std::size_t inner;
-  float* out;
-  std::size_t out_stride;
+  static Vector load(const float* from) { return {_mm256_loadu_ps(from)}; }
+  void store(float* to) const { _mm256_storeu_ps(to, value); }
+  static Vector broadcast(const float* from) { return {_mm256_set1_ps(*from)}; }
+  static Vector multiply_add(Vector a, Vector b, Vector sum) { return {_mm256_fmadd_ps(a.value, b.value, sum.value)}; }
 };
 
-// Sums of one row.
-struct Row {
-  __m256 low, high;
-};
-
-// Row numbers are constants: in an array that is indexed the sums would be memory, stored after every multiplication.
-template <std::size_t... kRow>
-void multiply(const Block& block, std::index_sequence<kRow...>) {
-  std::array<Row, sizeof...(kRow)> sums{Row{_mm256_loadu_ps(block.out + kRow * block.out_stride),
-                                            _mm256_loadu_ps(block.out + kRow * block.out_stride + kEight)}...};
-  const std::array<const float*, sizeof...(kRow)> rows{block.matrix + kRow * block.matrix_stride...};
-  for (std::size_t c = 0; c < block.inner; ++c) {
-    const __m256 low = _mm256_load_ps(block.columns + c * kTokens);
-    const __m256 high = _mm256_load_ps(block.columns + c * kTokens + kEight);
-    const auto add = [&](Row& sum, const float* row) {
-      const __m256 factor = _mm256_broadcast_ss(row + c);
-      sum = {_mm256_fmadd_ps(factor, low, sum.low), _mm256_fmadd_ps(factor, high, sum.high)};
-    };
-    (add(sums[kRow], rows[kRow]), ...);
-  }
-  const auto put = [](const Row& sum, float* out) {
-    _mm256_storeu_ps(out, sum.low);
-    _mm256_storeu_ps(out + kEight, sum.high);
-  };
-  (put(sums[kRow], block.out + kRow * block.out_stride), ...);
-}
-
-void multiply_rows(Block block, std::size_t rows) {
-  for (; rows >= kRows; rows -= kRows) {
-    multiply(block, std::make_index_sequence<kRows>());
-    block.matrix += kRows * block.matrix_stride;
-    block.out += kRows * block.out_stride;
-  }
-  if (rows == 5) return multiply(block, std::make_index_sequence<5>());
-  if (rows == 4) return multiply(block, std::make_index_sequence<4>());
-  if (rows == 3) return multiply(block, std::make_index_sequence<3>());
-  if (rows == 2) return multiply(block, std::make_index_sequence<2>());
-  if (rows == 1) multiply(block, std::make_index_sequence<1>());
-}
-
-// Fewer than kTokens tokens: their sums take a turn through a padded copy, kRows rows at a time.
-void multiply_narrow(Block block, std::size_t rows, std::size_t tokens) {
-  float* const out = block.out;
-  const std::size_t out_stride = block.out_stride;
-  for (std::size_t row = 0; row < rows; row += kRows) {
-    alignas(32) float padded[kRows * kTokens] = {};
-    const std::size_t height = std::min(kRows, rows - row);
-    for (std::size_t k = 0; k < height; ++k) {
-      std::memcpy(padded + k * kTokens, out + (row + k) * out_stride, tokens * sizeof(float));
-    }
-    block.out = padded;
-    block.out_stride = kTokens;
-    multiply_rows(block, height);
-    for (std::size_t k = 0; k < height; ++k) {
-      std::memcpy(out + (row + k) * out_stride, padded + k * kTokens, tokens * sizeof(float));
-    }
-    block.matrix += kRows * block.matrix_stride;
-  }
-}
-
-// Copies columns [first, first + inner) of kTokens tokens, or of fewer and zeros, side by side.
-struct Panel {
-  alignas(64) float columns[kInner * kTokens];
-
-  void fill(const float* in, std::size_t stride, std::size_t inner, std::size_t tokens) {
-    if (tokens < kTokens) std::memset(columns, 0, sizeof columns);
-    for (std::size_t c = 0; c < inner; ++c) {
-      tokens == kTokens ? std::memcpy(columns + c * kTokens, in + c * stride, kTokens * sizeof(float))
-                        : std::memcpy(columns + c * kTokens, in + c * stride, tokens * sizeof(float));
-    }
-  }
-};
-
-// Rows and inner indices of one block of the matrix.
-struct MatrixPart {
-  std::size_t row = 0, rows = 0;
-  std::size_t first = 0, inner = 0;
-};
+constexpr std::size_t kRows = 6;  // 12 of 16 registers hold sums
 
 }  // namespace
 
 void transform(std::span<const float> matrix, std::span<const float> in, TransformExtent extent, std::span<float> out) {
-  SLUICE_ASSERT(matrix.size() == extent.rows * extent.inner && in.size() == extent.inner * extent.tokens);
-  SLUICE_ASSERT(out.size() == extent.rows * extent.tokens);
-  Panel panel;
-  const auto multiply_part = [&](const MatrixPart& part) {
-    for (std::size_t token = 0; token < extent.tokens; token += kTokens) {
-      const std::size_t tokens = std::min(kTokens, extent.tokens - token);
-      panel.fill(in.data() + part.first * extent.tokens + token, extent.tokens, part.inner, tokens);
-      const Block block{.matrix = matrix.data() + part.row * extent.inner + part.first,
-                        .matrix_stride = extent.inner,
-                        .columns = panel.columns,
-                        .inner = part.inner,
-                        .out = out.data() + part.row * extent.tokens + token,
-                        .out_stride = extent.tokens};
-      tokens == kTokens ? multiply_rows(block, part.rows) : multiply_narrow(block, part.rows, tokens);
-    }
-  };
-  for (std::size_t first = 0; first < extent.inner; first += kInner) {
-    const std::size_t inner = std::min(kInner, extent.inner - first);
-    for (std::size_t row = 0; row < extent.rows; row += kMatrixRows) {
-      multiply_part({row, std::min(kMatrixRows, extent.rows - row), first, inner});
-    }
-  }
+  BlockedTransform<Vector, kRows>::run(matrix, in, extent, out);
 }
 
 }  // namespace sluice::kernels::avx2

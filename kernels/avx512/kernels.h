@@ -6,6 +6,7 @@
 
 namespace sluice::kernels::avx512 {
 
+TransformFn transform;
 RansDecodeFn rans_decode;
 RansEncodeFn rans_encode;
 RansDecodeStreamsFn rans_decode_streams;

@@ -20,6 +20,7 @@ std::optional<KernelTable> avx512_kernels() {
   std::optional<KernelTable> table = avx2_kernels();
   if (!table || !has_foundation()) return std::nullopt;
   table->name = "avx512";
+  table->transform = avx512::transform;
   if (!has_byte_permutations()) return table;
   table->rans_encode = avx512::rans_encode;
   table->rans_decode = avx512::rans_decode;

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "codec/encoder.h"
 #include "tests/bench/timed_table.h"
 #include "tests/unit/codec/paged_unit.h"
+#include "tests/unit/codec/tiny_profile.h"
 
 namespace sluice::codec {
 namespace {
@@ -18,18 +20,51 @@ namespace {
 constexpr kernels::KvShape kShape{
     .layers = Layers(6), .tokens = Tokens(256), .kv_heads = Heads(3), .head_dim = HeadDim(64)};
 
+// A Llama of 8 billion parameters: 32 layers of the same chunk, 32 MiB. Out of every cache.
+constexpr kernels::KvShape kLargeShape{
+    .layers = Layers(32), .tokens = Tokens(256), .kv_heads = Heads(8), .head_dim = HeadDim(128)};
+
+kernels::RopeSpec rope_of(const kernels::KvShape& shape) {
+  return {.style = kernels::RopeStyle::kPairs,
+          .dims = static_cast<std::uint32_t>(shape.head_dim.count()),
+          .base = 100000.0};
+}
+
+// A made-up profile of that tier for the small shape, and rows that it fits.
+std::unique_ptr<Profile> make_profile(Tier tier) {
+  TinyProfile tiny{.tier = tier,
+                   .layers = kShape.layers,
+                   .kv_heads = kShape.kv_heads,
+                   .head_dim = kShape.head_dim,
+                   .rope = rope_of(kShape)};
+  if (tier == Tier::kPredicted) tiny.layers_back = 2, tiny.intra_every = 8;
+  ProfileContents contents = tiny_contents(tiny);
+  // Weak predictions, so that values stay what the classes expect.
+  for (float& scale : contents.predictor_scales) scale = 0.02F;
+  const kernels::KernelTable& table = kernels::available_kernels().front();
+  return std::make_unique<Profile>(*Profile::parse(table, *write_profile(table, contents)));
+}
+
 struct Fixture {
-  PagedUnit unit{kShape, {.block_tokens = 256}};
-  PagedUnit target{kShape, {.block_tokens = 256}};
-  UnitContext context{.rope = {.style = kernels::RopeStyle::kPairs, .dims = 64, .base = 100000.0},
-                      .first_position = TokenIndex(256),
-                      .request_tokens = Tokens(4096)};
+  kernels::KvShape shape;
+  std::unique_ptr<Profile> profile;
+  PagedUnit unit{shape, {.block_tokens = 256, .offset = 0}};
+  PagedUnit target{shape, {.block_tokens = 256, .offset = 0}};
+  UnitContext context{.rope = rope_of(shape), .first_position = TokenIndex(256), .request_tokens = Tokens(4096)};
   const kernels::KernelTable& table;
-  Encoder encoder = *Encoder::open(table, {});
-  Decoder decoder = *Decoder::open(table);
-  std::vector<std::byte> out = std::vector<std::byte>(Encoder::max_nested_size(kShape).count());
-  explicit Fixture(const kernels::KernelTable& kernels = kernels::available_kernels().front()) : table(kernels) {
+  Encoder encoder = *Encoder::open(table, {.profile = profile.get()});
+  Decoder decoder = *Decoder::open(table, profile.get());
+  std::vector<std::byte> out = std::vector<std::byte>(Encoder::max_nested_size(shape).count());
+
+  explicit Fixture(const kernels::KernelTable& kernels) : Fixture(kShape, kernels) {}
+  explicit Fixture(const kernels::KvShape& of = kShape,
+                   const kernels::KernelTable& kernels = kernels::available_kernels().front())
+      : shape(of), table(kernels) {
     fill_like_cache(unit, 1);
+  }
+  explicit Fixture(Tier tier)
+      : shape(kShape), profile(make_profile(tier)), table(kernels::available_kernels().front()) {
+    fill_normal(unit, 1);
   }
 
   Result<Bytes> encode(Part part) {
@@ -46,14 +81,14 @@ struct Fixture {
   }
 };
 
-void count(benchmark::State& state, Bytes coded) {
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kShape.raw_bytes().count()));
+void count(benchmark::State& state, const kernels::KvShape& shape, Bytes coded) {
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * shape.raw_bytes().count()));
   state.counters["bits_per_value"] =
-      8.0 * static_cast<double>(coded.count()) / static_cast<double>(kShape.raw_bytes().count() / 2);
+      8.0 * static_cast<double>(coded.count()) / static_cast<double>(shape.raw_bytes().count() / 2);
 }
 
-void copy_rows(benchmark::State& state) {
-  Fixture fixture;
+void copy_rows(benchmark::State& state, const kernels::KvShape& shape) {
+  Fixture fixture(shape);
   const std::vector<std::byte> rows = fixture.unit.bytes();
   std::vector<std::byte> target(rows.size());
   for (auto _ : state) {
@@ -61,14 +96,14 @@ void copy_rows(benchmark::State& state) {
     benchmark::DoNotOptimize(target.data());
     benchmark::ClobberMemory();
   }
-  count(state, kShape.raw_bytes());
+  count(state, shape, shape.raw_bytes());
 }
 
 void encode_part(benchmark::State& state, Part part) {
   Fixture fixture;
   Bytes size;
   for (auto _ : state) size = *fixture.encode(part);
-  count(state, size);
+  count(state, kShape, size);
 }
 
 void decode_part(benchmark::State& state, Part part) {
@@ -79,24 +114,54 @@ void decode_part(benchmark::State& state, Part part) {
     benchmark::DoNotOptimize(
         fixture.decoder.decode({&frame, 1}, kShape, fixture.context, fixture.target.writable()).has_value());
   }
-  count(state, size);
+  count(state, kShape, size);
 }
 
-void decode_stages(benchmark::State& state) {
-  Fixture fixture;
+void encode_nested(benchmark::State& state, Fixture& fixture) {
+  Bytes size;
+  for (auto _ : state) size = *fixture.encode(Part::kBase);
+  count(state, fixture.shape, size);
+}
+
+void decode_nested(benchmark::State& state, Fixture& fixture, std::int64_t stages) {
   const EncodedUnit encoded = *fixture.encoder.encode(fixture.unit.view(), fixture.context, fixture.out);
   std::vector<std::span<const std::byte>> frames;
   Bytes size;
-  for (std::int64_t stage = 0; stage < state.range(0); ++stage) {
+  for (std::int64_t stage = 0; stage < stages; ++stage) {
     const EncodedPart& part = encoded.parts()[static_cast<std::size_t>(stage)];
     frames.push_back(std::span<const std::byte>(fixture.out).subspan(part.offset.count(), part.size.count()));
     size += part.size;
   }
   for (auto _ : state) {
     benchmark::DoNotOptimize(
-        fixture.decoder.decode(frames, kShape, fixture.context, fixture.target.writable()).has_value());
+        fixture.decoder.decode(frames, fixture.shape, fixture.context, fixture.target.writable()).has_value());
   }
-  count(state, size);
+  count(state, fixture.shape, size);
+}
+
+void decode_stages(benchmark::State& state) {
+  Fixture fixture;
+  decode_nested(state, fixture, state.range(0));
+}
+
+void encode_large(benchmark::State& state) {
+  Fixture fixture(kLargeShape);
+  encode_nested(state, fixture);
+}
+
+void decode_large(benchmark::State& state) {
+  Fixture fixture(kLargeShape);
+  decode_nested(state, fixture, state.range(0));
+}
+
+void encode_tier(benchmark::State& state) {
+  Fixture fixture(static_cast<Tier>(state.range(0)));
+  encode_nested(state, fixture);
+}
+
+void decode_tier(benchmark::State& state) {
+  Fixture fixture(static_cast<Tier>(state.range(0)));
+  decode_nested(state, fixture, 1);
 }
 
 // Nanoseconds a value in each kernel, and in all of it.
@@ -142,7 +207,8 @@ BENCHMARK_CAPTURE(stages_of_encode, lossless, Part::kLossless);
 BENCHMARK_CAPTURE(stages_of_decode, lossless, Part::kLossless);
 BENCHMARK_CAPTURE(stages_of_encode, int8, Part::kInt8);
 BENCHMARK_CAPTURE(stages_of_decode, int8, Part::kInt8);
-BENCHMARK(copy_rows);
+BENCHMARK_CAPTURE(copy_rows, 1MiB, kShape);
+BENCHMARK_CAPTURE(copy_rows, 32MiB, kLargeShape);
 BENCHMARK_CAPTURE(encode_part, raw, Part::kRaw);
 BENCHMARK_CAPTURE(encode_part, lossless, Part::kLossless);
 BENCHMARK_CAPTURE(encode_part, int8, Part::kInt8);
@@ -151,6 +217,10 @@ BENCHMARK_CAPTURE(decode_part, raw, Part::kRaw);
 BENCHMARK_CAPTURE(decode_part, lossless, Part::kLossless);
 BENCHMARK_CAPTURE(decode_part, int8, Part::kInt8);
 BENCHMARK(decode_stages)->Arg(1)->Arg(2)->Arg(3);
+BENCHMARK(encode_large)->Name("encode_nested/32MiB");
+BENCHMARK(decode_large)->Name("decode_stages_32MiB")->Arg(1)->Arg(3);
+BENCHMARK(encode_tier)->Name("encode_tier")->Arg(1)->Arg(2)->Arg(3);
+BENCHMARK(decode_tier)->Name("decode_tier")->Arg(1)->Arg(2)->Arg(3);
 
 }  // namespace
 }  // namespace sluice::codec

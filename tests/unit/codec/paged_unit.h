@@ -125,6 +125,20 @@ inline void fill_like_cache(const PagedUnit& unit, std::uint32_t seed) {
   }
 }
 
+/// All channels alike: mean 0, sigma 2.
+inline void fill_normal(const PagedUnit& unit, std::uint32_t seed) {
+  const kernels::KvShape& shape = unit.shape();
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, 2);
+  const kernels::MutableUnitView view = unit.writable();
+  std::vector<float> rows(shape.tokens.count() * shape.row_values());
+  for (std::size_t stream = 0; stream < 2 * shape.layers.count(); ++stream) {
+    for (float& value : rows) value = normal(random);
+    const auto& plane = (stream % 2 == 0 ? view.k : view.v)[stream / 2];
+    kernels::ref_kernels().scatter(rows, shape, {0, shape.tokens.count()}, plane);
+  }
+}
+
 /// Every bit pattern alike, NaN, infinities and denormals included.
 inline void fill_with_noise(const PagedUnit& unit, std::uint32_t seed) {
   std::mt19937 random(seed);

@@ -85,12 +85,6 @@ void fill(const PagedUnit& unit, ValueOf value_of) {
   }
 }
 
-void fill_normal(const PagedUnit& unit, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 2);
-  fill(unit, [&](std::size_t, std::size_t) { return normal(random); });
-}
-
 /// Nothing is left out or rounded by rate, so that errors are bounded by the steps alone.
 void make_all_coded(ProfileContents& contents) {
   for (ProfileLevel& level : contents.levels) {

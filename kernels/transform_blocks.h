@@ -1,0 +1,149 @@
+// Matrix product in blocks of kRows rows x two registers of tokens, all sums in registers; the instruction set is a
+// parameter. Columns of a block are copied side by side first, so that they stay in the first-level cache whatever the
+// tokens' stride is. Every output value is one chain of fma in the order that transform.h fixes: sums go through `out`
+// between blocks of the inner index.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "base/assert.h"
+#include "kernels/transform.h"
+
+namespace sluice::kernels {
+
+/// Vector: a register of kFloats values, load, store, broadcast, multiply_add. kRows: as many as registers hold sums.
+template <typename Vector, std::size_t kRows>
+class BlockedTransform {
+ public:
+  static void run(std::span<const float> matrix, std::span<const float> in, TransformExtent extent,
+                  std::span<float> out) {
+    SLUICE_ASSERT(matrix.size() == extent.rows * extent.inner && in.size() == extent.inner * extent.tokens);
+    SLUICE_ASSERT(out.size() == extent.rows * extent.tokens);
+    Panel panel;
+    const auto multiply_part = [&](const MatrixPart& part) {
+      for (std::size_t token = 0; token < extent.tokens; token += kTokens) {
+        const std::size_t tokens = std::min(kTokens, extent.tokens - token);
+        panel.fill(in.data() + part.first * extent.tokens + token, extent.tokens, part.inner, tokens);
+        const Block block{.matrix = matrix.data() + part.row * extent.inner + part.first,
+                          .matrix_stride = extent.inner,
+                          .columns = panel.columns,
+                          .inner = part.inner,
+                          .out = out.data() + part.row * extent.tokens + token,
+                          .out_stride = extent.tokens};
+        tokens == kTokens ? multiply_rows(block, part.rows) : multiply_narrow(block, part.rows, tokens);
+      }
+    };
+    for (std::size_t first = 0; first < extent.inner; first += kInner) {
+      const std::size_t inner = std::min(kInner, extent.inner - first);
+      for (std::size_t row = 0; row < extent.rows; row += kMatrixRows) {
+        multiply_part({row, std::min(kMatrixRows, extent.rows - row), first, inner});
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t kFloats = Vector::kFloats;
+  static constexpr std::size_t kTokens = 2 * kFloats;
+  static constexpr std::size_t kInner = 4096 / kTokens;  // 16 KiB of columns: first-level cache
+  static constexpr std::size_t kMatrixRows = 192;        // with 256 inner indices 192 KiB: second-level cache
+
+  struct Block {
+    const float* matrix;  // first row and inner index of the block
+    std::size_t matrix_stride;
+    const float* columns;  // [inner][kTokens], contiguous
+    std::size_t inner;
+    float* out;
+    std::size_t out_stride;
+  };
+
+  // Sums of one row.
+  struct Row {
+    Vector low, high;
+  };
+
+  // Row numbers are constants: in an array that is indexed the sums would be memory, stored after every multiplication.
+  template <std::size_t... kRow>
+  static void multiply(const Block& block, std::index_sequence<kRow...>) {
+    std::array<Row, sizeof...(kRow)> sums{Row{Vector::load(block.out + kRow * block.out_stride),
+                                              Vector::load(block.out + kRow * block.out_stride + kFloats)}...};
+    const std::array<const float*, sizeof...(kRow)> rows{block.matrix + kRow * block.matrix_stride...};
+    for (std::size_t c = 0; c < block.inner; ++c) {
+      const Vector low = Vector::load(block.columns + c * kTokens);
+      const Vector high = Vector::load(block.columns + c * kTokens + kFloats);
+      const auto add = [&](Row& sum, const float* row) {
+        const Vector factor = Vector::broadcast(row + c);
+        sum = {Vector::multiply_add(factor, low, sum.low), Vector::multiply_add(factor, high, sum.high)};
+      };
+      (add(sums[kRow], rows[kRow]), ...);
+    }
+    const auto put = [](const Row& sum, float* out) {
+      sum.low.store(out);
+      sum.high.store(out + kFloats);
+    };
+    (put(sums[kRow], block.out + kRow * block.out_stride), ...);
+  }
+
+  // The last, fewer than kMost rows.
+  template <std::size_t kMost>
+  static void multiply_last(const Block& block, std::size_t rows) {
+    if constexpr (kMost > 1) {
+      if (rows == kMost - 1) return multiply(block, std::make_index_sequence<kMost - 1>());
+      multiply_last<kMost - 1>(block, rows);
+    }
+  }
+
+  static void multiply_rows(Block block, std::size_t rows) {
+    for (; rows >= kRows; rows -= kRows) {
+      multiply(block, std::make_index_sequence<kRows>());
+      block.matrix += kRows * block.matrix_stride;
+      block.out += kRows * block.out_stride;
+    }
+    multiply_last<kRows>(block, rows);
+  }
+
+  // Fewer than kTokens tokens: their sums take a turn through a padded copy, kRows rows at a time.
+  static void multiply_narrow(Block block, std::size_t rows, std::size_t tokens) {
+    float* const out = block.out;
+    const std::size_t out_stride = block.out_stride;
+    for (std::size_t row = 0; row < rows; row += kRows) {
+      alignas(64) float padded[kRows * kTokens] = {};
+      const std::size_t height = std::min(kRows, rows - row);
+      for (std::size_t k = 0; k < height; ++k) {
+        std::memcpy(padded + k * kTokens, out + (row + k) * out_stride, tokens * sizeof(float));
+      }
+      block.out = padded;
+      block.out_stride = kTokens;
+      multiply_rows(block, height);
+      for (std::size_t k = 0; k < height; ++k) {
+        std::memcpy(out + (row + k) * out_stride, padded + k * kTokens, tokens * sizeof(float));
+      }
+      block.matrix += kRows * block.matrix_stride;
+    }
+  }
+
+  // Copies columns [first, first + inner) of kTokens tokens, or of fewer and zeros, side by side.
+  struct Panel {
+    alignas(64) float columns[kInner * kTokens];
+
+    void fill(const float* in, std::size_t stride, std::size_t inner, std::size_t tokens) {
+      if (tokens < kTokens) std::memset(columns, 0, sizeof columns);
+      for (std::size_t c = 0; c < inner; ++c) {
+        tokens == kTokens ? std::memcpy(columns + c * kTokens, in + c * stride, kTokens * sizeof(float))
+                          : std::memcpy(columns + c * kTokens, in + c * stride, tokens * sizeof(float));
+      }
+    }
+  };
+
+  // Rows and inner indices of one block of the matrix.
+  struct MatrixPart {
+    std::size_t row = 0, rows = 0;
+    std::size_t first = 0, inner = 0;
+  };
+};
+
+}  // namespace sluice::kernels
