@@ -46,13 +46,18 @@ Encoder::Encoder(Encoder&&) noexcept = default;
 Encoder& Encoder::operator=(Encoder&&) noexcept = default;
 Encoder::~Encoder() = default;
 
-Result<Encoder> Encoder::open(const kernels::KernelTable& kernels, const EncoderOptions& options) {
+Result<void> check_options(const EncoderOptions& options) {
   if (!is_sane(options.key_step) || !is_sane(options.value_step)) {
     return Error{ErrorCode::kInvalidArgument, 0, "encoder step"};
   }
   if (options.profile != nullptr && options.level >= options.profile->contents().levels.size()) {
     return Error{ErrorCode::kInvalidArgument, 0, "encoder level"};
   }
+  return {};
+}
+
+Result<Encoder> Encoder::open(const kernels::KernelTable& kernels, const EncoderOptions& options) {
+  SLUICE_TRY(check_options(options));
   return Encoder(std::make_unique<State>(kernels, options));
 }
 

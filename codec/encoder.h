@@ -43,6 +43,9 @@ struct EncoderOptions {
   std::size_t level = 0;
 };
 
+/// Errors: kInvalidArgument for steps outside (0, 16] and levels that the profile does not have.  Threads: pure.
+Result<void> check_options(const EncoderOptions& options);
+
 /// One part inside the buffer that encode() filled.
 struct EncodedPart {
   Part part = Part::kBase;
@@ -62,7 +65,7 @@ struct EncodedUnit {
 /// Threads: one call at a time per object; any number of objects.
 class Encoder {
  public:
-  /// Errors: kInvalidArgument for steps outside (0, 16] and levels that the profile does not have.
+  /// Errors: those of check_options.
   static Result<Encoder> open(const kernels::KernelTable& kernels, const EncoderOptions& options);
   Encoder(Encoder&&) noexcept;
   Encoder& operator=(Encoder&&) noexcept;

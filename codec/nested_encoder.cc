@@ -16,6 +16,32 @@ constexpr ContentHash kAnyProfile(1);
 
 }  // namespace
 
+FrameHeader base_header(const EncoderOptions& options, const kernels::KvShape& shape, const UnitContext& context) {
+  FrameHeader header;
+  header.shape = shape;
+  header.rope = canonical(context.rope);
+  header.first_position = context.first_position;
+  const std::uint64_t tokens = shape.tokens.count();
+  const std::uint64_t first = context.first_position.value();
+  const std::uint64_t raw_end = options.raw_first.count();
+  std::uint64_t raw = first < raw_end ? std::min(tokens, raw_end - first) : 0;
+  if (options.profile != nullptr) {
+    header.raw_tokens = Tokens(raw);
+    header.profile = options.profile->id();
+    header.level = static_cast<std::uint8_t>(options.level);
+    header.first_layer = context.first_layer;
+    return header;
+  }
+  if (tokens - raw < kFewestFittedTokens) raw = tokens;
+  const std::uint64_t request = context.request_tokens.count();
+  const std::uint64_t newest = request - std::min(request, options.fine_newest.count());
+  const std::uint64_t fine_first = std::max(newest, first + raw);
+  const std::uint64_t end = first + tokens;
+  header.raw_tokens = Tokens(raw);
+  header.fine_tokens = Tokens(fine_first < end ? end - fine_first : 0);
+  return header;
+}
+
 NestedEncoder::NestedEncoder(const kernels::KernelTable& kernels, const EncoderOptions& options)
     : kernels_(&kernels),
       options_(options),
@@ -38,38 +64,10 @@ Bytes NestedEncoder::max_size(const kernels::KvShape& shape, Part part) {
   return Bytes(kFrameHeaderSize + most + max_payload(nested_layout(raw)));
 }
 
-// Which tokens of the unit are raw (the request's first) and which are fine (its newest; with a profile those have
-// token classes of their own).
-FrameHeader NestedEncoder::header_of(const kernels::UnitView& unit, const UnitContext& context) const {
-  FrameHeader header;
-  header.shape = unit.shape;
-  header.rope = canonical(context.rope);
-  header.first_position = context.first_position;
-  const std::uint64_t tokens = unit.shape.tokens.count();
-  const std::uint64_t first = context.first_position.value();
-  const std::uint64_t raw_end = options_.raw_first.count();
-  std::uint64_t raw = first < raw_end ? std::min(tokens, raw_end - first) : 0;
-  if (options_.profile != nullptr) {
-    header.raw_tokens = Tokens(raw);
-    header.profile = options_.profile->id();
-    header.level = static_cast<std::uint8_t>(options_.level);
-    header.first_layer = context.first_layer;
-    return header;
-  }
-  if (tokens - raw < kFewestFittedTokens) raw = tokens;
-  const std::uint64_t request = context.request_tokens.count();
-  const std::uint64_t newest = request - std::min(request, options_.fine_newest.count());
-  const std::uint64_t fine_first = std::max(newest, first + raw);
-  const std::uint64_t end = first + tokens;
-  header.raw_tokens = Tokens(raw);
-  header.fine_tokens = Tokens(fine_first < end ? end - fine_first : 0);
-  return header;
-}
-
 NestedEncoder::Stages NestedEncoder::plan(const kernels::UnitView& unit, const UnitContext& context,
                                           std::span<std::byte> out) const {
   Stages stages;
-  const FrameHeader header = header_of(unit, context);
+  const FrameHeader header = base_header(options_, unit.shape, context);
   std::size_t at = 0;
   for (std::size_t i = 0; i < stages_; ++i) {
     stages[i].header = header;

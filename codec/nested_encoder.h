@@ -21,6 +21,10 @@
 
 namespace sluice::codec {
 
+/// Header of a unit's base before anything is coded: which tokens are raw (the request's first) and which are fine (its
+/// newest; with a profile those have token classes of their own), profile and level.  Threads: pure.
+FrameHeader base_header(const EncoderOptions& options, const kernels::KvShape& shape, const UnitContext& context);
+
 /// Threads: one call at a time.
 class NestedEncoder {
  public:
@@ -41,7 +45,6 @@ class NestedEncoder {
   };
   using Stages = std::array<Stage, kNestedStages>;
 
-  FrameHeader header_of(const kernels::UnitView& unit, const UnitContext& context) const;
   Stages plan(const kernels::UnitView& unit, const UnitContext& context, std::span<std::byte> out) const;
   Result<void> collect_layer(const kernels::UnitView& unit, std::size_t layer, Stages& stages);
   void load_plane(const kernels::UnitView& unit, std::size_t stream, const Stage& base, std::span<float> columns);

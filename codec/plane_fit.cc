@@ -11,12 +11,6 @@ namespace {
 constexpr float kLargestBaseIndex = 1800.0F;
 constexpr float kSmallestStep = 0x1p-100F;
 
-// Variance around the mean as it is sent, not as it is.
-float sent_variance(const kernels::ColumnMoments& moments, std::uint16_t mean) {
-  const float shift = moments.mean - from_bf16(mean);
-  return moments.variance + shift * shift;
-}
-
 Result<float> head_step(const PlaneInput& input, const PlaneFit& out, std::size_t head) {
   const std::size_t dim = input.layout.width / input.layout.heads;
   float sum = 0;
@@ -51,14 +45,6 @@ void quantize_run(const kernels::KernelTable& kernels, const RunInput& run, Plan
   }
 }
 
-void grow(const NestedLayout& layout, PlaneFit& out) {
-  out.steps.resize(layout.heads);
-  out.means.resize(layout.width);
-  out.classes.resize(2 * layout.width);
-  out.moments.resize(layout.width);
-  for (auto& indices : out.indices) indices.resize(layout.indices());
-}
-
 }  // namespace
 
 std::uint16_t to_bf16(float value) {
@@ -68,10 +54,18 @@ std::uint16_t to_bf16(float value) {
 
 float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U); }
 
-Result<void> fit_plane(const kernels::KernelTable& kernels, const PlaneInput& input, PlaneFit& out) {
+float sent_variance(const kernels::ColumnMoments& moments, std::uint16_t mean) {
+  const float shift = moments.mean - from_bf16(mean);
+  return moments.variance + shift * shift;
+}
+
+Result<void> fit_channels(const kernels::KernelTable& kernels, const PlaneInput& input, PlaneFit& out) {
   const NestedLayout& layout = input.layout;
   const std::size_t coded = layout.runs.coded();
-  grow(layout, out);
+  out.steps.resize(layout.heads);
+  out.means.resize(layout.width);
+  out.classes.resize(2 * layout.width);
+  out.moments.resize(layout.width);
   for (std::size_t channel = 0; channel < layout.width; ++channel) {
     out.moments[channel] = kernels.moments(input.columns.subspan(channel * coded, coded));
     out.means[channel] = to_bf16(out.moments[channel].mean);
@@ -81,18 +75,30 @@ Result<void> fit_plane(const kernels::KernelTable& kernels, const PlaneInput& in
     SLUICE_ASSIGN(const float step, head_step(input, out, head));
     out.steps[head] = to_bf16(step);
     for (std::size_t channel = head * dim; channel < (head + 1) * dim; ++channel) {
-      const float mean = from_bf16(out.means[channel]);
       const float variance = sent_variance(out.moments[channel], out.means[channel]);
       const float sigma = std::sqrt(variance);
       const float ratio = sigma > 0 ? out.moments[channel].mean_magnitude / sigma : 1.0F;
       const std::size_t ordinary = choose_class(variance / step / step, ratio);
       out.classes[channel] = static_cast<std::uint8_t>(ordinary);
       out.classes[layout.width + channel] = static_cast<std::uint8_t>(fine_class(ordinary));
-      const std::size_t offset = channel * coded;
-      const std::span<const float> column = input.columns.subspan(offset, coded);
-      quantize_run(kernels, {column.first(layout.runs.ordinary), offset, mean, step}, out);
-      quantize_run(kernels, {column.subspan(layout.runs.ordinary), offset + layout.runs.ordinary, mean, step / 2}, out);
     }
+  }
+  return {};
+}
+
+Result<void> fit_plane(const kernels::KernelTable& kernels, const PlaneInput& input, PlaneFit& out) {
+  SLUICE_TRY(fit_channels(kernels, input, out));
+  const NestedLayout& layout = input.layout;
+  const std::size_t coded = layout.runs.coded();
+  const std::size_t dim = layout.width / layout.heads;
+  for (auto& indices : out.indices) indices.resize(layout.indices());
+  for (std::size_t channel = 0; channel < layout.width; ++channel) {
+    const float mean = from_bf16(out.means[channel]);
+    const float step = from_bf16(out.steps[channel / dim]);
+    const std::size_t offset = channel * coded;
+    const std::span<const float> column = input.columns.subspan(offset, coded);
+    quantize_run(kernels, {column.first(layout.runs.ordinary), offset, mean, step}, out);
+    quantize_run(kernels, {column.subspan(layout.runs.ordinary), offset + layout.runs.ordinary, mean, step / 2}, out);
   }
   return {};
 }

@@ -30,8 +30,11 @@ struct PlaneFit {
   std::vector<std::uint8_t> classes;  ///< [2][width]: of ordinary tokens, then of fine ones; the first are sent
   std::array<std::vector<std::int16_t>, kNestedStages> indices;  ///< [width][coded]
 
-  std::vector<kernels::ColumnMoments> moments;  // scratch
+  std::vector<kernels::ColumnMoments> moments;  ///< [width]
 };
+
+/// Variance around a mean as it is sent (bf16 bits), not as it is.  Threads: pure.
+float sent_variance(const kernels::ColumnMoments& moments, std::uint16_t mean);
 
 /// What to fit.
 struct PlaneInput {
@@ -40,7 +43,10 @@ struct PlaneInput {
   float relative_step = 1.0F;  ///< base step over the rms of a head
 };
 
-/// Fills `out`.  Errors: kUnsupported for NaN, infinity, or values whose square overflows fp32.
+/// Fills all of `out` but its indices: what is sent of the channels besides them.
+/// Errors: kUnsupported for NaN, infinity, or values whose square overflows fp32.
+Result<void> fit_channels(const kernels::KernelTable& kernels, const PlaneInput& input, PlaneFit& out);
+/// Fills `out`.  Errors: as fit_channels.
 Result<void> fit_plane(const kernels::KernelTable& kernels, const PlaneInput& input, PlaneFit& out);
 
 }  // namespace sluice::codec

@@ -6,13 +6,6 @@
 #include "codec/coefficient_class.h"
 
 namespace sluice::codec {
-namespace {
-
-constexpr float kTradeOff = 0.05F;  // squared steps a bit
-/// Magnitudes beyond are rounded to the nearest: there one more bit changes nothing.
-constexpr std::int32_t kPriced = 64;
-
-}  // namespace
 
 RateRounding::RateRounding() : penalty_(kCodedClasses * kPriced) {
   const ClassCosts costs;

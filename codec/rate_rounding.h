@@ -13,6 +13,10 @@ namespace sluice::codec {
 /// Threads: immutable.
 class RateRounding {
  public:
+  static constexpr float kTradeOff = 0.05F;  ///< squared steps a bit
+  /// Magnitudes beyond are rounded to the nearest: there one more bit changes nothing.
+  static constexpr std::int32_t kPriced = 64;
+
   RateRounding();
 
   /// Indices of values * scale, coded by `coefficient_class`.

@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "codec/part_name.h"
+
 namespace sluice::integration {
 namespace {
 
@@ -154,7 +156,7 @@ void DecodeService::grant(Brain& mind, const scheduler::Grant& wanted) {
   const Result<void> granted = fetch->session->grant(wanted.unit, wanted.part, wanted.bytes);
   if (granted) {
     const std::string_view reason = scheduler::reason_name(wanted.reason);
-    context_.emit(Decided{wanted.unit.request, part_name(wanted.part), reason, wanted.inputs.slack});
+    context_.emit(Decided{wanted.unit.request, codec::part_name(wanted.part), reason, wanted.inputs.slack});
     return;
   }
   const ErrorCode code = granted.error().code;

@@ -16,16 +16,8 @@ constexpr std::array kAlone = {Part::kRaw, Part::kLossless, Part::kInt8};
 constexpr std::array kBestFirst = {Part::kRaw,         Part::kLossless, Part::kRefinement2,
                                    Part::kRefinement1, Part::kInt8,     Part::kBase};
 
-/// One unit's place in a prompt.
-struct UnitPlace {
-  ChunkIndex chunk;
-  LayerGroupIndex group;
-  TokenRange tokens;
-  LayerRange layers;
-};
-
-/// All units, chunk by chunk.  Precondition: chunk_tokens and group_layers are not zero.
-std::vector<UnitPlace> units_of(const codec::ContainerHeader& header) {
+// Precondition: chunk_tokens and group_layers are not zero.
+std::vector<UnitPlace> list_units(const codec::ContainerHeader& header) {
   std::vector<UnitPlace> units;
   const std::uint64_t tokens = header.shape.tokens.count();
   const std::uint64_t layers = header.shape.layers.count();
@@ -97,6 +89,12 @@ Result<void> add_unit(codec::Encoder& encoder, const kernels::UnitView& view, co
 
 }  // namespace
 
+Result<std::vector<UnitPlace>> units_of(const codec::ContainerHeader& header) {
+  SLUICE_TRY(count_units(header));
+  if (header.chunk_tokens.count() > codec::kMaxTokens) return Error{ErrorCode::kInvalidArgument, 0, "chunk tokens"};
+  return list_units(header);
+}
+
 std::span<const Part> parts_of_level(Part level) {
   const std::span<const Part> stages = codec::kStageParts;
   const auto last = std::ranges::find(stages, level);
@@ -108,61 +106,66 @@ std::span<const Part> parts_of_level(Part level) {
 
 Result<Part> level_of(const codec::ContainerView& file) {
   SLUICE_TRY(count_units(file.header()));
-  const std::vector<UnitPlace> units = units_of(file.header());
+  const std::vector<UnitPlace> units = list_units(file.header());
   for (const Part level : kBestFirst) {
     if (has_all(file, units, level)) return level;
   }
   return Error{ErrorCode::kNotFound, 0, "units of the container"};
 }
 
-Result<std::vector<std::byte>> encode_planes(const kernels::KernelTable& kernels, const KvPlanes& planes,
-                                             const KvContainerOptions& options) {
-  const codec::ContainerHeader header{.shape = planes.shape(),
+Result<std::vector<std::byte>> encode_rows(const kernels::KernelTable& kernels, const KvRows& rows,
+                                           const KvContainerOptions& options) {
+  const codec::ContainerHeader header{.shape = rows.shape,
                                       .rope = options.rope,
                                       .chunk_tokens = options.chunk_tokens,
                                       .group_layers = options.group_layers,
                                       .model = options.model,
                                       .prefix = {}};
-  SLUICE_TRY(count_units(header));
-  if (options.chunk_tokens.count() > codec::kMaxTokens) return Error{ErrorCode::kInvalidArgument, 0, "chunk tokens"};
+  SLUICE_ASSIGN(const std::vector<UnitPlace> units, units_of(header));
   SLUICE_ASSIGN(codec::Encoder encoder,
                 codec::Encoder::open(kernels, {.profile = options.profile, .level = options.profile_level}));
   codec::ContainerWriter writer(header);
   std::vector<std::byte> scratch;
-  for (const UnitPlace& unit : units_of(header)) {
-    const KvSlice slice = planes.slice(unit.tokens, unit.layers);
+  for (const UnitPlace& unit : units) {
+    const KvSlice slice = rows.slice(unit.tokens, unit.layers);
     const codec::UnitContext context{options.rope,
                                      TokenIndex(options.first_position.value() + unit.tokens.first.value()),
-                                     Tokens(options.first_position.value()) + planes.shape().tokens, unit.layers.first};
+                                     Tokens(options.first_position.value()) + rows.shape.tokens, unit.layers.first};
     SLUICE_TRY(add_unit(encoder, slice.view(), context, scratch, {unit.chunk, unit.group}, options.level, writer));
   }
   return writer.finish(kernels);
 }
 
-Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file,
-                                    const KvDecoding& how) {
+Result<TokenIndex> decode_rows(const kernels::KernelTable& kernels, const codec::ContainerView& file,
+                               const KvDecoding& how, const MutableKvRows& rows) {
   const codec::ContainerHeader& header = file.header();
+  SLUICE_ASSERT(rows.shape == header.shape);
   SLUICE_TRY(count_units(header));
-  const std::vector<UnitPlace> units = units_of(header);
+  const std::vector<UnitPlace> units = list_units(header);
   if (units.empty() || !has_all(file, units, how.level))
     return Error{ErrorCode::kNotFound, 0, "units of the container"};
   const std::span<const Part> parts = parts_of_level(how.level);
   const auto first_frame = file.find({units.front().chunk, units.front().group, parts.front()});
   SLUICE_ASSIGN(const codec::FrameView first, codec::parse_frame(kernels, *first_frame));
-  SLUICE_ASSIGN(const Bytes size, KvPlanes::size_of(header.shape));
-  if (size > how.most) return Error{ErrorCode::kNoMemory, 0, "planes of the container"};
-
-  SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(header.shape));
   SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(kernels, how.profile));
   const TokenIndex start = first.header.first_position;
   for (const UnitPlace& unit : units) {
     std::array<std::span<const std::byte>, codec::kNestedStages> frames;
     for (std::size_t i = 0; i < parts.size(); ++i) frames[i] = *file.find({unit.chunk, unit.group, parts[i]});
-    const MutableKvSlice slice = planes.mutable_slice(unit.tokens, unit.layers);
+    const MutableKvSlice slice = rows.slice(unit.tokens, unit.layers);
     const codec::UnitContext context{header.rope, TokenIndex(start.value() + unit.tokens.first.value()),
                                      Tokens(start.value()) + header.shape.tokens, unit.layers.first};
     SLUICE_TRY(decoder.decode(std::span(frames).first(parts.size()), slice.view().shape, context, slice.view()));
   }
+  return start;
+}
+
+Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file,
+                                    const KvDecoding& how) {
+  SLUICE_ASSIGN(const Bytes size, KvPlanes::size_of(file.header().shape));
+  if (size > how.most) return Error{ErrorCode::kNoMemory, 0, "planes of the container"};
+  SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(file.header().shape));
+  SLUICE_ASSIGN(const TokenIndex start, decode_rows(kernels, file, how, planes.mutable_rows()));
   return DecodedPlanes{std::move(planes), start};
 }
 

@@ -32,6 +32,19 @@ struct KvContainerOptions {
   ContentHash model;
 };
 
+/// One unit's place in a prompt.
+struct UnitPlace {
+  ChunkIndex chunk;
+  LayerGroupIndex group;
+  TokenRange tokens;
+  LayerRange layers;
+};
+
+/// All units of a prompt, chunk by chunk.
+/// Errors:  kInvalidArgument (chunk or group of zero, a chunk longer than frames allow, too many units).  Threads:
+/// pure.
+Result<std::vector<UnitPlace>> units_of(const codec::ContainerHeader& header);
+
 /// The parts that a unit has at a level: one, or the base and its refinements up to the level, in order.  Threads:
 /// pure.
 std::span<const Part> parts_of_level(Part level);
@@ -42,14 +55,8 @@ Result<Part> level_of(const codec::ContainerView& file);
 
 /// Errors:  kInvalidArgument (chunk or group of zero), kUnsupported (values that the level cannot hold), those of the
 ///          codec.
-Result<std::vector<std::byte>> encode_planes(const kernels::KernelTable& kernels, const KvPlanes& planes,
-                                             const KvContainerOptions& options);
-
-/// Rows of all units, and the position of the first token.
-struct DecodedPlanes {
-  KvPlanes planes;
-  TokenIndex first_position;
-};
+Result<std::vector<std::byte>> encode_rows(const kernels::KernelTable& kernels, const KvRows& rows,
+                                           const KvContainerOptions& options);
 
 /// What decode_planes() takes from the file, and with what.
 struct KvDecoding {
@@ -58,8 +65,20 @@ struct KvDecoding {
   const codec::Profile* profile = nullptr;
 };
 
-/// Decodes the parts of `how.level`.
-/// Errors:  kNotFound (the file lacks units at that level), kNoMemory (larger than `most`), those of codec::Decoder.
+/// Decodes the parts of `how.level` of every unit into rows of the file's shape (asserted), whose size nobody but the
+/// caller bounds; returns the position of the first token. Rows of units before a bad one may have been written.
+/// Errors:  kNotFound (the file lacks units at that level), those of codec::Decoder.
+Result<TokenIndex> decode_rows(const kernels::KernelTable& kernels, const codec::ContainerView& file,
+                               const KvDecoding& how, const MutableKvRows& rows);
+
+/// Rows of all units, and the position of the first token.
+struct DecodedPlanes {
+  KvPlanes planes;
+  TokenIndex first_position;
+};
+
+/// The same into planes of their own.
+/// Errors:  kNoMemory (larger than `most`), those of decode_rows().
 Result<DecodedPlanes> decode_planes(const kernels::KernelTable& kernels, const codec::ContainerView& file,
                                     const KvDecoding& how);
 

@@ -60,35 +60,40 @@ std::span<std::byte> KvPlanes::mutable_k_layer(LayerIndex layer) { return {k_sta
 std::span<std::byte> KvPlanes::mutable_v_layer(LayerIndex layer) { return {v_start(layer), layer_bytes(shape_)}; }
 
 template <typename Byte>
-BasicKvSlice<Byte> KvPlanes::cut(TokenRange tokens, LayerRange layers) const {
+BasicKvSlice<Byte> BasicKvRows<Byte>::slice(TokenRange tokens, LayerRange layers) const {
   SLUICE_ASSERT(!tokens.count.is_zero() && !layers.count.is_zero());
-  SLUICE_ASSERT(tokens.first.value() <= shape_.tokens.count());
-  SLUICE_ASSERT(tokens.count.count() <= shape_.tokens.count() - tokens.first.value());
-  SLUICE_ASSERT(layers.first.value() <= shape_.layers.count());
-  SLUICE_ASSERT(layers.count.count() <= shape_.layers.count() - layers.first.value());
-  kernels::KvShape shape = shape_;
-  shape.tokens = tokens.count;
-  shape.layers = layers.count;
-  BasicKvSlice<Byte> slice(shape);
+  SLUICE_ASSERT(tokens.first.value() <= shape.tokens.count());
+  SLUICE_ASSERT(tokens.count.count() <= shape.tokens.count() - tokens.first.value());
+  SLUICE_ASSERT(layers.first.value() <= shape.layers.count());
+  SLUICE_ASSERT(layers.count.count() <= shape.layers.count() - layers.first.value());
+  kernels::KvShape part = shape;
+  part.tokens = tokens.count;
+  part.layers = layers.count;
+  BasicKvSlice<Byte> cut(part);
   const auto count = static_cast<std::size_t>(layers.count.count());
-  const auto row = static_cast<std::size_t>(shape_.row_bytes().count());
-  slice.blocks_.reserve(2 * count);
-  for (const bool is_k : {true, false}) {
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const LayerIndex layer(layers.first.value() + i);
-      slice.blocks_.push_back((is_k ? k_start(layer) : v_start(layer)) + row * tokens.first.value());
+  const auto row = static_cast<std::size_t>(shape.row_bytes().count());
+  const std::size_t layer_size = layer_bytes(shape);
+  cut.blocks_.reserve(2 * count);
+  for (Byte* const side : {k, v}) {
+    for (std::size_t i = 0; i < count; ++i) {
+      cut.blocks_.push_back(side + layer_size * (layers.first.value() + i) + row * tokens.first.value());
     }
   }
-  const std::span<Byte* const> blocks(slice.blocks_);
-  const auto head = static_cast<std::ptrdiff_t>(row / shape_.kv_heads.count());
+  const std::span<Byte* const> blocks(cut.blocks_);
+  const auto head = static_cast<std::ptrdiff_t>(row / shape.kv_heads.count());
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    slice.planes_.push_back({blocks.subspan(i, 1), tokens.count.count(), static_cast<std::ptrdiff_t>(row), head});
+    cut.planes_.push_back({blocks.subspan(i, 1), tokens.count.count(), static_cast<std::ptrdiff_t>(row), head});
   }
-  return slice;
+  return cut;
 }
 
-KvSlice KvPlanes::slice(TokenRange tokens, LayerRange layers) const { return cut<const std::byte>(tokens, layers); }
+template struct BasicKvRows<const std::byte>;
+template struct BasicKvRows<std::byte>;
 
-MutableKvSlice KvPlanes::mutable_slice(TokenRange tokens, LayerRange layers) { return cut<std::byte>(tokens, layers); }
+KvSlice KvPlanes::slice(TokenRange tokens, LayerRange layers) const { return rows().slice(tokens, layers); }
+
+MutableKvSlice KvPlanes::mutable_slice(TokenRange tokens, LayerRange layers) {
+  return mutable_rows().slice(tokens, layers);
+}
 
 }  // namespace sluice::integration

@@ -45,7 +45,8 @@ class BasicKvSlice {
   }
 
  private:
-  friend class KvPlanes;
+  template <typename AnyByte>
+  friend struct BasicKvRows;
   explicit BasicKvSlice(kernels::KvShape shape) : shape_(shape) {}
 
   kernels::KvShape shape_;
@@ -55,6 +56,21 @@ class BasicKvSlice {
 
 using KvSlice = BasicKvSlice<const std::byte>;
 using MutableKvSlice = BasicKvSlice<std::byte>;
+
+/// K and V of one prompt wherever they lie: each [layers][tokens][kv_heads][head_dim], no padding, at any alignment.
+/// Ownership: views.
+template <typename Byte>
+struct BasicKvRows {
+  kernels::KvShape shape;
+  Byte* k = nullptr;
+  Byte* v = nullptr;
+
+  /// Rows of a range.  Precondition: both ranges are inside the shape and not empty.
+  BasicKvSlice<Byte> slice(TokenRange tokens, LayerRange layers) const;
+};
+
+using KvRows = BasicKvRows<const std::byte>;
+using MutableKvRows = BasicKvRows<std::byte>;
 
 /// Owner of the planes of one prompt.
 /// Threads: rows are plain memory; disjoint slices may be used from different threads.
@@ -72,6 +88,8 @@ class KvPlanes {
   KvPlanes& operator=(KvPlanes&&) noexcept = default;
 
   const kernels::KvShape& shape() const { return shape_; }
+  KvRows rows() const { return {shape_, k_start(LayerIndex(0)), v_start(LayerIndex(0))}; }
+  MutableKvRows mutable_rows() { return {shape_, k_start(LayerIndex(0)), v_start(LayerIndex(0))}; }
 
   /// Rows of a range, to read.  Precondition: both ranges are inside shape() and not empty.
   KvSlice slice(TokenRange tokens, LayerRange layers) const;
@@ -91,8 +109,6 @@ class KvPlanes {
   KvPlanes(const kernels::KvShape& shape, std::unique_ptr<std::byte[]> bytes);
   std::byte* k_start(LayerIndex layer) const;
   std::byte* v_start(LayerIndex layer) const;
-  template <typename Byte>
-  BasicKvSlice<Byte> cut(TokenRange tokens, LayerRange layers) const;
 
   kernels::KvShape shape_;
   std::unique_ptr<std::byte[]> bytes_;  // all K planes, then all V planes

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "codec/part_name.h"
 #include "integration/divergence.h"
 
 namespace sluice::integration {
@@ -298,7 +299,7 @@ json RequestService::report(const Job& job) const {
   const FetchTimes& times = job.fetched.times;
   const auto known = [](Duration span) { return std::max(span, Duration(0)); };
   json parts = json::object();
-  for (const auto& [part, count] : job.fetched.arrived) parts[std::string(part_name(part))] = count;
+  for (const auto& [part, count] : job.fetched.arrived) parts[std::string(codec::part_name(part))] = count;
   json tokens = json::array();
   for (const TokenId token : job.generation.tokens) tokens.push_back(token.value());
   const double values = static_cast<double>(job.fetched.raw.count()) /

@@ -43,26 +43,6 @@ std::vector<const StoredPart*> best_parts(std::span<const StoredPart* const> par
 
 }  // namespace
 
-std::string_view part_name(Part part) {
-  switch (part) {
-    case Part::kBase:
-      return "base";
-    case Part::kRefinement1:
-      return "refinement1";
-    case Part::kRefinement2:
-      return "refinement2";
-    case Part::kRefinement3:
-      return "refinement3";
-    case Part::kRaw:
-      return "raw";
-    case Part::kLossless:
-      return "lossless";
-    case Part::kInt8:
-      return "int8";
-  }
-  return "other";
-}
-
 std::optional<Part> decoded_part(std::span<const StoredPart* const> parts) {
   const std::vector<const StoredPart*> best = best_parts(parts);
   if (best.empty()) return std::nullopt;

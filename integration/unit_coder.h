@@ -59,9 +59,6 @@ class UnitCoder {
   std::vector<std::byte> scratch_;
 };
 
-/// The stable name of a part in reports, decisions and metrics, for instance "refinement1".  Threads: pure.
-std::string_view part_name(Part part);
-
 /// The last part of those that the best rows are made of; nothing where `parts` give no rows.  Threads: pure.
 std::optional<Part> decoded_part(std::span<const StoredPart* const> parts);
 

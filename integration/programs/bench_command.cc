@@ -7,6 +7,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "codec/part_name.h"
+#include "integration/codec_inspection.h"
 #include "integration/codec_rates.h"
 #include "integration/engines/recorded/recording.h"
 #include "integration/mapped_file.h"
@@ -69,7 +71,7 @@ void print_table(const std::vector<CodecRate>& rates, const kernels::KvShape& sh
               "pays: reuse", "pays: hand-over");
   for (const CodecRate& rate : rates) {
     std::printf("%-12s %10.3f %15.3f (%2.0f %%) %15.3f (%2.0f %%) %16s %16s\n",
-                std::string(integration::part_name(rate.part)).c_str(), bits_per_value(rate.wire.count(), shape),
+                std::string(codec::part_name(rate.part)).c_str(), integration::bits_per_value(rate.wire.count(), shape),
                 gigabytes_per_second(rate.raw, rate.encode.median), percent(rate.encode),
                 gigabytes_per_second(rate.raw, rate.decode.median), percent(rate.decode),
                 border(pays_below(rate, rates.front(), true)).c_str(),
@@ -87,10 +89,10 @@ json to_json(const std::vector<CodecRate>& rates, const kernels::KvShape& shape)
     return json{{"median_ns", rounds.median.count()}, {"spread_ns", rounds.spread.count()}};
   };
   for (const CodecRate& rate : rates) {
-    levels.push_back({{"level", integration::part_name(rate.part)},
+    levels.push_back({{"level", codec::part_name(rate.part)},
                       {"raw_bytes", rate.raw.count()},
                       {"wire_bytes", rate.wire.count()},
-                      {"bits_per_value", bits_per_value(rate.wire.count(), shape)},
+                      {"bits_per_value", integration::bits_per_value(rate.wire.count(), shape)},
                       {"encode", ns(rate.encode)},
                       {"decode", ns(rate.decode)},
                       {"pays_below_bits_per_second",

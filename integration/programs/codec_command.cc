@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/frame.h"
+#include "codec/part_name.h"
+#include "integration/codec_inspection.h"
 #include "integration/file_output.h"
 #include "integration/kv_container.h"
 #include "integration/mapped_file.h"
@@ -22,40 +24,22 @@ namespace {
 using integration::MappedFile;
 
 constexpr std::uint64_t kGibibyte = std::uint64_t{1} << 30;
-/// Levels by the name of their last part.
-constexpr std::array kLevels = {Part::kRaw,  Part::kLossless,    Part::kInt8,
-                                Part::kBase, Part::kRefinement1, Part::kRefinement2};
-
-constexpr std::uint64_t kGroupLayers = 6;
-constexpr std::string_view kDefaultLevel = "default";
 
 std::vector<std::string> level_names() {
   std::vector<std::string> names;
-  for (const Part level : kLevels) names.emplace_back(integration::part_name(level));
+  for (const Part level : integration::kPlainLevels) names.emplace_back(codec::part_name(level));
   return names;
 }
 
-bool is_plain_level(std::string_view name) {
-  return std::ranges::any_of(kLevels, [&](Part level) { return integration::part_name(level) == name; });
-}
-
-Part level_named(std::string_view name) {
-  const auto* level = std::ranges::find(kLevels, name, integration::part_name);
-  return level == kLevels.end() ? Part::kLossless : *level;
-}
-
-/// The last of so many stages.  Precondition: 1..3.
-Part last_stage(std::uint64_t stages) { return codec::kStageParts.at(stages - 1); }
-
 /// What a file is told to be: the level of a profile, or that of its last part.
 std::string name_of(Part level, const codec::Profile* profile, std::size_t profile_level) {
-  std::string name(integration::part_name(level));
+  std::string name(codec::part_name(level));
   return profile == nullptr ? name : profile->contents().levels[profile_level].name + "/" + name;
 }
 
 void tell(bool json, const char* verb, const kernels::KvShape& shape, const std::string& name,
           std::uint64_t file_bytes) {
-  const double bits = bits_per_value(file_bytes, shape);
+  const double bits = integration::bits_per_value(file_bytes, shape);
   if (json) {
     const nlohmann::json told = {
         {"layers", shape.layers.count()},         {"tokens", shape.tokens.count()}, {"level", name},
@@ -70,38 +54,6 @@ void tell(bool json, const char* verb, const kernels::KvShape& shape, const std:
               bits);
 }
 
-/// Number of the level that was asked for by name or by its stages; else the one called "default", else the first.
-Result<std::size_t> choose_level(const codec::Profile& profile, const CodecArguments& arguments) {
-  if (!arguments.level.empty()) return profile.find_level(arguments.level);
-  const auto& levels = profile.contents().levels;
-  const auto fits = [&](const codec::ProfileLevel& level) { return level.stages.count() >= arguments.stages; };
-  if (arguments.stages != 0) {
-    const auto level = std::ranges::find_if(levels, fits);
-    if (level == levels.end()) return Error{ErrorCode::kNotFound, 0, "level of so many stages"};
-    return static_cast<std::size_t>(level - levels.begin());
-  }
-  return profile.find_level(kDefaultLevel).value_or(std::size_t{0});
-}
-
-/// Level, profile and layer groups of what was asked for.
-Result<void> choose_coding(const CodecArguments& arguments, const codec::Profile* profile,
-                           integration::KvContainerOptions& options) {
-  const bool is_plain = arguments.level == "raw" || arguments.level == "lossless" || arguments.level == "int8";
-  options.group_layers = Layers(arguments.group_layers != 0 ? arguments.group_layers : kGroupLayers);
-  if (profile == nullptr || is_plain) {
-    options.level = arguments.stages != 0 ? last_stage(arguments.stages) : level_named(arguments.level);
-    return {};
-  }
-  SLUICE_ASSIGN(options.profile_level, choose_level(*profile, arguments));
-  options.profile = profile;
-  const std::uint64_t most = profile->contents().levels[options.profile_level].stages.count();
-  if (arguments.stages > most) return Error{ErrorCode::kInvalidArgument, 0, "stages of the level"};
-  options.level = last_stage(arguments.stages != 0 ? arguments.stages : most);
-  const std::uint64_t period = profile->contents().intra_every;
-  if (arguments.group_layers == 0 && period != 0) options.group_layers = Layers(period);
-  return {};
-}
-
 Result<void> encode(const CodecArguments& arguments, bool json) {
   const kernels::KernelTable& kernels = kernels::available_kernels().front();
   SLUICE_ASSIGN(const std::optional<codec::Profile> profile, integration::read_profile(kernels, arguments.profile));
@@ -111,9 +63,8 @@ Result<void> encode(const CodecArguments& arguments, bool json) {
   integration::KvContainerOptions options;
   options.rope = tensors.rope;
   options.first_position = tensors.first_position;
-  options.chunk_tokens = Tokens(arguments.chunk_tokens);
-  SLUICE_TRY(choose_coding(arguments, profile ? &*profile : nullptr, options));
-  SLUICE_ASSIGN(const std::vector<std::byte> file, integration::encode_planes(kernels, planes, options));
+  SLUICE_TRY(integration::choose_coding(arguments, profile ? &*profile : nullptr, options));
+  SLUICE_ASSIGN(const std::vector<std::byte> file, integration::encode_rows(kernels, planes.rows(), options));
   SLUICE_TRY(integration::replace_file(arguments.out, file));
   tell(json, "encoded", planes.shape(), name_of(options.level, options.profile, options.profile_level), file.size());
   return {};
@@ -125,8 +76,8 @@ Result<void> decode(const CodecArguments& arguments, bool json) {
   SLUICE_ASSIGN(const MappedFile in, MappedFile::open(arguments.in));
   SLUICE_ASSIGN(const codec::ContainerView view, codec::ContainerView::open(kernels, in.bytes()));
   SLUICE_ASSIGN(Part level, integration::level_of(view));
-  if (!arguments.level.empty()) level = level_named(arguments.level);
-  if (arguments.stages != 0) level = last_stage(arguments.stages);
+  if (!arguments.level.empty()) level = *integration::plain_level(arguments.level);
+  if (arguments.stages != 0) level = integration::last_stage(arguments.stages);
   SLUICE_ASSIGN(const integration::DecodedPlanes decoded,
                 integration::decode_planes(kernels, view,
                                            {.level = level,
@@ -135,7 +86,7 @@ Result<void> decode(const CodecArguments& arguments, bool json) {
   const std::vector<std::byte> file = integration::write_kv_tensors(
       {decoded.planes.shape(), view.header().rope, decoded.first_position, decoded.planes.k(), decoded.planes.v()});
   SLUICE_TRY(integration::replace_file(arguments.out, file));
-  tell(json, "decoded", decoded.planes.shape(), std::string(integration::part_name(level)), in.bytes().size());
+  tell(json, "decoded", decoded.planes.shape(), std::string(codec::part_name(level)), in.bytes().size());
   return {};
 }
 
@@ -150,7 +101,7 @@ ExitCode run(Verb& verb, const char* name, const CodecArguments& arguments, bool
 
 /// What CLI11 cannot know of two options at once.
 void check(const CodecArguments& arguments) {
-  if (arguments.profile.empty() && !arguments.level.empty() && !is_plain_level(arguments.level)) {
+  if (arguments.profile.empty() && !arguments.level.empty() && !integration::plain_level(arguments.level)) {
     throw CLI::ValidationError("--level", arguments.level +
                                               " needs --profile, or is one of raw, lossless, int8, base, "
                                               "refinement1, refinement2");
@@ -199,6 +150,7 @@ void add_codec_command(CLI::App& app, Invocation& invocation) {
   bind(add_verb(*codec, "inspect", "what a .slk or .slp file holds", *arguments), inspect_file, "inspect");
   add_calibrate_command(*codec, invocation);
   add_compare_command(*codec, invocation);
+  add_rate_command(*codec, invocation);
 }
 
 }  // namespace sluice::programs

@@ -86,6 +86,8 @@ void add_codec_command(CLI::App& app, Invocation& invocation);
 void add_calibrate_command(CLI::App& codec, Invocation& invocation);
 /// codec compare; added by add_codec_command.
 void add_compare_command(CLI::App& codec, Invocation& invocation);
+/// codec rate; added by add_codec_command.
+void add_rate_command(CLI::App& codec, Invocation& invocation);
 /// status, links, drain, request: questions to a daemon.
 void add_ask_commands(CLI::App& app, Invocation& invocation);
 void add_demo_command(CLI::App& app, Invocation& invocation);

@@ -61,7 +61,7 @@ Result<void> record(const Request& request) {
   how.rope = recording.description.rope;
   how.chunk_tokens = kChunkTokens;
   how.model = recording.description.model;
-  SLUICE_ASSIGN(const std::vector<std::byte> container, encode_planes(kernels, recording.planes, how));
+  SLUICE_ASSIGN(const std::vector<std::byte> container, encode_rows(kernels, recording.planes.rows(), how));
   const std::string facts = write_facts(recording);
   std::filesystem::path facts_path = request.out;
   facts_path.replace_extension(".json");

@@ -1,13 +1,9 @@
 // Laws of units that are coded with a profile: every prefix of stages decodes to what the steps promise, tiers and
-// shapes alike; the wrong profile, place or stage is refused before anything is written; nothing is allocated once
-// warm.
+// shapes alike; the wrong profile, place or stage is refused before anything is written.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <new>
 #include <random>
 
 #include "codec/decoder.h"
@@ -15,19 +11,6 @@
 #include "codec/profile_signal.h"
 #include "tests/unit/codec/paged_unit.h"
 #include "tests/unit/codec/tiny_profile.h"
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-}  // namespace
-
-// Counted for the whole program; tests look at differences only.
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  std::abort();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace sluice::codec {
 namespace {
@@ -232,33 +215,6 @@ TEST(ProfileCodec, UnitsOfPredictionStartAtIntraLayers) {
     }
     PagedUnit back(unit.shape(), {});
     EXPECT_TRUE(decode(&profile, *frames, context, back).has_value());
-  }
-}
-
-TEST(ProfileCodec, SteadyStateAllocatesNothing) {
-  const TinyProfile tiny{.tier = Tier::kPredicted, .layers = Layers(2), .layers_back = 1, .intra_every = 2};
-  const Profile profile = profile_of(tiny);
-  PagedUnit unit(shape_of(profile, 2, 64), {});
-  fill_normal(unit, 1);
-  const UnitContext context{.rope = {}, .first_position = TokenIndex(0), .request_tokens = Tokens(64)};
-  for (const Profile* known : {static_cast<const Profile*>(nullptr), &profile}) {
-    Encoder encoder = *Encoder::open(table(), {.profile = known});
-    Decoder decoder = *Decoder::open(table(), known);
-    Bytestring out(Encoder::max_nested_size(unit.shape()).count());
-    PagedUnit back(unit.shape(), {});
-    const auto once = [&] {
-      const EncodedUnit encoded = *encoder.encode(unit.view(), context, out);
-      std::array<std::span<const std::byte>, kNestedStages> frames;
-      for (std::size_t i = 0; i < encoded.stages; ++i) {
-        frames[i] = std::span(out).subspan(encoded.all[i].offset.count(), encoded.all[i].size.count());
-      }
-      ASSERT_TRUE(decoder.decode(std::span(frames).first(encoded.stages), unit.shape(), context, back.writable()));
-    };
-    once();
-    const std::size_t before = allocations;
-    once();
-    once();
-    EXPECT_EQ(allocations - before, 0U) << (known == nullptr ? "without" : "with") << " a profile";
   }
 }
 

@@ -61,7 +61,7 @@ TEST(KvContainer, EveryLevelComesBackAndBetterLevelsAreCloser) {
   const KvPlanes planes = wave_planes();
   double previous = 1e9;
   for (const Part level : {Part::kBase, Part::kRefinement1, Part::kRefinement2, Part::kRaw}) {
-    const std::vector<std::byte> file = encode_planes(kernels::ref_kernels(), planes, options_for(level)).value();
+    const std::vector<std::byte> file = encode_rows(kernels::ref_kernels(), planes.rows(), options_for(level)).value();
     const auto view = codec::ContainerView::open(kernels::ref_kernels(), file).value();
     EXPECT_EQ(level_of(view).value(), level);
     const DecodedPlanes back = decode_planes(kernels::ref_kernels(), view, {.level = level, .most = kRoom}).value();
@@ -77,7 +77,7 @@ TEST(KvContainer, EveryLevelComesBackAndBetterLevelsAreCloser) {
 TEST(KvContainer, LosslessIsExactForAnyBits) {
   const KvPlanes planes = random_planes(kShape, 5);
   const std::vector<std::byte> file =
-      encode_planes(kernels::ref_kernels(), planes, options_for(Part::kLossless)).value();
+      encode_rows(kernels::ref_kernels(), planes.rows(), options_for(Part::kLossless)).value();
   const auto view = codec::ContainerView::open(kernels::ref_kernels(), file).value();
   const DecodedPlanes back =
       decode_planes(kernels::ref_kernels(), view, {.level = Part::kLossless, .most = kRoom}).value();
@@ -89,7 +89,7 @@ TEST(KvContainer, LosslessIsExactForAnyBits) {
 
 TEST(KvContainer, AFileIsNotDecodedAtALevelThatItLacksOrBeyondTheBound) {
   const std::vector<std::byte> file =
-      encode_planes(kernels::ref_kernels(), wave_planes(), options_for(Part::kRefinement1)).value();
+      encode_rows(kernels::ref_kernels(), wave_planes().rows(), options_for(Part::kRefinement1)).value();
   const auto view = codec::ContainerView::open(kernels::ref_kernels(), file).value();
   const auto fault = [&](Part level, Bytes most) {
     const auto decoded = decode_planes(kernels::ref_kernels(), view, {.level = level, .most = most});
@@ -102,7 +102,8 @@ TEST(KvContainer, AFileIsNotDecodedAtALevelThatItLacksOrBeyondTheBound) {
 }
 
 TEST(KvContainer, ADamagedFrameIsATypedError) {
-  std::vector<std::byte> file = encode_planes(kernels::ref_kernels(), wave_planes(), options_for(Part::kRaw)).value();
+  std::vector<std::byte> file =
+      encode_rows(kernels::ref_kernels(), wave_planes().rows(), options_for(Part::kRaw)).value();
   for (std::size_t i = 1; i <= 200; ++i) file[file.size() - i] ^= std::byte{1};
   const auto view = codec::ContainerView::open(kernels::ref_kernels(), file);
   if (!view.has_value()) return;
@@ -113,10 +114,12 @@ TEST(KvContainer, ADamagedFrameIsATypedError) {
 TEST(KvContainer, CutsOfZeroAreRefused) {
   KvContainerOptions options = options_for(Part::kRaw);
   options.chunk_tokens = Tokens(0);
-  EXPECT_EQ(encode_planes(kernels::ref_kernels(), wave_planes(), options).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(encode_rows(kernels::ref_kernels(), wave_planes().rows(), options).error().code,
+            ErrorCode::kInvalidArgument);
   options = options_for(Part::kRaw);
   options.group_layers = Layers(0);
-  EXPECT_EQ(encode_planes(kernels::ref_kernels(), wave_planes(), options).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(encode_rows(kernels::ref_kernels(), wave_planes().rows(), options).error().code,
+            ErrorCode::kInvalidArgument);
 }
 
 }  // namespace
