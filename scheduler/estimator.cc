@@ -74,6 +74,7 @@ void LinkEstimator::on_delivery(Bytes bytes, Duration span, Instant now) {
   Bin& bin = bins_[bin_of(rate_of(pending_bytes_, pending_span_))];
   bin.nanoseconds = added(bin.nanoseconds, static_cast<std::uint64_t>(pending_span_.count()));
   bin.bytes = added(bin.bytes, pending_bytes_.count());
+  memo_ = {};
   pending_bytes_ = Bytes(0);
   pending_span_ = Duration(0);
   last_sample_ = now;
@@ -110,6 +111,20 @@ void LinkEstimator::on_rtt(Duration rtt, Instant now) {
 BitsPerSecond LinkEstimator::rate(PartsPerMillion quantile, Instant now) const {
   SLUICE_ASSERT(quantile.count() <= 1'000'000);
   if (!has_measured_) return at_least_.is_zero() ? options_.nominal_rate : at_least_;
+  BitsPerSecond found(0);
+  for (const Memo& memo : memo_) {
+    if (memo.quantile == quantile) found = memo.rate;
+  }
+  if (found.is_zero()) {
+    found = quantile_of_bins(quantile);
+    memo_[1] = memo_[0];
+    memo_[0] = Memo{quantile, found};
+  }
+  if (now - last_sample_ > kLongSilence) found = std::min(found, options_.nominal_rate / kSilencePart);
+  return std::max(found, BitsPerSecond(1));
+}
+
+BitsPerSecond LinkEstimator::quantile_of_bins(PartsPerMillion quantile) const {
   WideCount total = 0;
   for (const Bin& bin : bins_) total += bin.nanoseconds;
   const WideCount wanted = total * quantile.count() / 1'000'000U;
@@ -121,8 +136,7 @@ BitsPerSecond LinkEstimator::rate(PartsPerMillion quantile, Instant now) const {
     below += bin.nanoseconds;
     if (below >= wanted) break;
   }
-  if (now - last_sample_ > kLongSilence) found = std::min(found, options_.nominal_rate / kSilencePart);
-  return std::max(found, BitsPerSecond(1));
+  return found;
 }
 
 }  // namespace sluice::scheduler

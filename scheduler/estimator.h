@@ -55,11 +55,20 @@ class LinkEstimator {
   /// Eight bins per factor of two, from 2^10 to 2^42 bit/s.
   static constexpr std::size_t kBins = 32 * 8;
 
+  /// A quantile that was read since the bins last changed.
+  struct Memo {
+    PartsPerMillion quantile;
+    BitsPerSecond rate;
+  };
+  BitsPerSecond quantile_of_bins(PartsPerMillion quantile) const;
+
   static std::size_t bin_of(BitsPerSecond rate);
   void decay(Instant now);
 
   Options options_;
   std::array<Bin, kBins> bins_{};
+  /// The last two quantiles read; rate zero: none. Reading is much more frequent than sampling.
+  mutable std::array<Memo, 2> memo_{};
   Instant decayed_at_;
   Instant last_sample_;
   bool has_measured_ = false;

@@ -2,6 +2,7 @@
 // 16..18), so a table maps them to dense places.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string_view>
@@ -20,11 +21,14 @@ inline constexpr std::size_t kStageParts = 4;
 
 /// Dense place of a part in kAllParts; kAllParts.size() for a number that is none.  Threads: pure.
 constexpr std::size_t part_place(Part part) {
-  for (std::size_t place = 0; place < kAllParts.size(); ++place) {
-    if (kAllParts[place] == part) return place;
-  }
-  return kAllParts.size();
+  // By arithmetic, since every look at a table asks: 0..3 as they are, 16..18 after them.
+  const auto number = static_cast<std::size_t>(part);
+  constexpr std::size_t kGap = static_cast<std::size_t>(Part::kRaw) - kStageParts;
+  const std::size_t place = number < kStageParts ? number : number - kGap;
+  return number >= kStageParts && number < static_cast<std::size_t>(Part::kRaw) ? kAllParts.size()
+                                                                                : std::min(place, kAllParts.size());
 }
+static_assert(part_place(Part::kRefinement3) == 3 && part_place(Part::kRaw) == 4 && part_place(Part::kInt8) == 6);
 
 /// The word for a part in names, labels and explanations.  Threads: pure.
 constexpr std::string_view part_word(Part part) {

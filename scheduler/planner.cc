@@ -25,6 +25,10 @@ constexpr std::size_t kFewRequests = 4;
 constexpr std::size_t kMostLooks = 16;
 /// Requests whose floors are weighed against a whole part that would go before them; among more, none goes.
 constexpr std::size_t kMostWeighed = 64;
+/// A link on which two requests were open at once is shared for so long: floors come before anything that is more.
+constexpr Duration kCrowdedFor{5'000'000'000};
+/// Work without a deadline gets one byte of so many while others are urgent.
+constexpr std::uint64_t kAgingPart = 49;
 /// A computed front is planned with this part of its time to spare.
 constexpr std::int64_t kComputeSpare = 16;
 
@@ -67,6 +71,7 @@ Reason reason_for(Part part, Reason chosen) {
 void Planner::on(const Event& event, Instant now, Actions& out) {
   Listed* touched = board_.apply(event, now, out);
   RequestList& requests = board_.requests();
+  if (requests.size() > 1) crowded_at_ = now;
   if (requests.size() > kFewRequests) {
     if (touched != nullptr) look(*touched, now, out);
   } else {
@@ -181,15 +186,30 @@ bool Planner::end_refined(RequestState& request, const std::optional<Refinement>
   return true;
 }
 
+Listed* Planner::next_needy() {
+  Listed* patient = board_.requests().first_patient();
+  if (patient == nullptr) {
+    urgent_ = Bytes(0);
+  } else {
+    const Bytes own = patient->figures.floor_bytes / std::max<std::size_t>(1, patient->state.below_floor_planned());
+    if (urgent_ / kAgingPart >= own) return patient;
+  }
+  return board_.requests().first_needy();
+}
+
 bool Planner::grant_needed(Instant now, Actions& out) {
-  Listed* listed = board_.requests().first_needy();
+  Listed* listed = next_needy();
   if (listed == nullptr || !board_.has_room(now)) return false;
   RequestState& request = listed->state;
   const auto index = request.next_needy();
   SLUICE_ASSERT(index.has_value());
   const Choice choice = choose_way(request, board_.requests().floor_bytes_before(*listed), now);
   const Part part = part_for(request.units()[*index], choice.way);
-  board_.grant(request, {*index, part, reason_for(part, choice.reason), choice.inputs}, out);
+  const bool is_patient = request.opened().deadline == Instant::never();
+  const bool is_aged = is_patient && board_.requests().first_needy() != listed;
+  urgent_ = is_patient ? Bytes(0) : urgent_ + request.units()[*index].sizes[part];
+  const Reason reason = is_aged ? Reason::kAged : reason_for(part, choice.reason);
+  board_.grant(request, {*index, part, reason, choice.inputs}, out);
   refresh(*listed);
   return true;
 }
@@ -279,15 +299,17 @@ Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, In
     choice.inputs.predicted = at - now;
   };
   const Instant limit = time_limit(request).at;
-  const Bytes room = room_beside(request, now);
   const auto raw = floor_work(board_, request, Part::kRaw);
-  if (raw && !raw->wire.is_zero() && raw->wire <= room) {
+  if (raw && !raw->wire.is_zero() && (!nested || now + time_to_send(raw->wire, road.rate) <= nested_floor)) {
     const Instant raw_floor = forecast(board_, request, *raw, road);
-    if (raw_floor <= nested_floor && raw_floor <= limit) {
+    if (raw_floor <= nested_floor && raw_floor <= limit && raw->wire <= room_beside(request, now)) {
       take(Part::kRaw, Reason::kBypassRaw, *raw, raw_floor);
       return choice;
     }
   }
+  // Whole parts are more than the floor needs: others may come who need the link for theirs.
+  if (nested && is_crowded(now)) return choice;
+  const Bytes room = room_beside(request, now);
   const auto staged = target_work(board_, request, Part::kBase);
   Instant best = staged ? forecast(board_, request, *staged, road) : Instant::never();
   const bool reaches = best <= limit && best != Instant::never();
@@ -326,7 +348,10 @@ void Planner::prefer_whole(const RequestState& request, const Road& road, Bytes 
   }
 }
 
+bool Planner::is_crowded(Instant now) const { return now - crowded_at_ < kCrowdedFor; }
+
 Bytes Planner::room_beside(const RequestState& request, Instant now) const {
+  if (board_.requests().size() == 1) return Bytes::max();
   const BitsPerSecond rate = board_.rate(now);
   Bytes due = board_.in_flight().bytes();
   Bytes room = Bytes::max();
@@ -431,6 +456,11 @@ bool Planner::grant_refinement(Instant now, Actions& out) {
 
 void Planner::set_timer(Listed& listed, Instant now) {
   const RequestState& request = listed.state;
+  // What has no other way and is not whole yet ends at its last call, or with an event of its own.
+  const bool waits_for_others = !is_at_floor(request) && request.opened().recompute == Duration::max() &&
+                                request.opened().deadline_kind == DeadlineKind::kHard &&
+                                now < board_.last_call(request);
+  if (waits_for_others) return board_.requests().wake(listed, board_.last_call(request));
   Instant next = now + kLongestRecheck;
   if (request.opened().deadline != Instant::never()) {
     const Duration slack = request.opened().deadline - now;

@@ -53,6 +53,8 @@ class Planner final : public Policy {
   /// Nothing that is still to come would be worth its time.
   bool end_refined(RequestState& request, const std::optional<Refinement>& candidate, Instant now, Actions& out);
   bool grant_needed(Instant now, Actions& out);
+  /// Whose turn it is: the earliest deadline's, or that of work without one when it has waited for its share.
+  Listed* next_needy();
   bool grant_refinement(Instant now, Actions& out);
   void grant_compute(Instant now, Actions& out);
 
@@ -67,6 +69,8 @@ class Planner final : public Policy {
   void prefer_whole(const RequestState& request, const Road& road, Bytes room, Choice& choice) const;
   /// Bytes that may go before all others' floors without making one of them late that is in time now.
   Bytes room_beside(const RequestState& request, Instant now) const;
+  /// Two requests were open at once not long ago.
+  bool is_crowded(Instant now) const;
   /// By the deadline and by recompute alone.
   Limit time_limit(const RequestState& request) const;
   /// The same, and no later than raw rows would have been in place.
@@ -77,6 +81,10 @@ class Planner final : public Policy {
   Duration longest_decode(const RequestState& request) const;
 
   Board board_;
+  /// Bytes granted to work with a deadline since work without one, that waits, had its turn.
+  Bytes urgent_;
+  /// When two requests were last open at once; long ago at first.
+  Instant crowded_at_{Duration::min() / 2};
   Instant wake_at_ = Instant::never();
 };
 

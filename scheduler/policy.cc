@@ -42,11 +42,11 @@ constexpr Duration kHiCachePerToken{244'140};
 /// Settings of the baselines by name; see policy.h.
 Result<LevelRules> rules_of(std::string_view name) {
   if (name == "everything") return LevelRules{};
-  if (name == "kvserve") return LevelRules{.is_envelope = true};
+  if (name == "kvserve") return LevelRules{.order = ServiceOrder::kFair, .is_envelope = true};
   if (name == "raw-fifo") return LevelRules{.parts = {Part::kRaw}, .order = ServiceOrder::kArrival};
   if (name == "raw-fair") return LevelRules{.parts = {Part::kRaw}, .order = ServiceOrder::kFair};
   if (name == "raw-drop") return LevelRules{.parts = {Part::kRaw}, .drops_late = true};
-  if (name == "cake") return LevelRules{.parts = {Part::kInt8}, .is_two_ended = true};
+  if (name == "cake") return LevelRules{.parts = {Part::kInt8}, .order = ServiceOrder::kFair, .is_two_ended = true};
   if (name == "fp8") return LevelRules{.parts = {Part::kInt8}, .order = ServiceOrder::kArrival};
   if (name == "hicache") {
     return LevelRules{.parts = {Part::kRaw},
@@ -55,7 +55,9 @@ Result<LevelRules> rules_of(std::string_view name) {
                       .timeout_per_token = kHiCachePerToken};
   }
   if (name == "lynx") {
-    return LevelRules{.parts = {Part::kBase, Part::kRefinement1, Part::kRefinement2}, .anchor_parts = 2};
+    return LevelRules{.parts = {Part::kBase, Part::kRefinement1, Part::kRefinement2},
+                      .order = ServiceOrder::kFair,
+                      .anchor_parts = 2};
   }
   const bool is_short = name == "raw" || name == "lossless" || name == "int8";
   if (!is_short && !name.starts_with(kFixedPrefix)) return kUnknownPolicy;

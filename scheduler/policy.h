@@ -56,14 +56,13 @@ class Policy {
 ///   sluice                      the planner
 ///   cachegen                    CacheGen's rule as in its paper
 ///   cachegen-artifact           as in its published code: an equal share of the deadline for each chunk
-///   kvserve                     the soonest level that reaches the floor, one per request
-///   cake                        8-bit codes from the back while the front is computed (where the owner computes)
-///   lynx                        base and r1 of every unit, then r2 until the deadline
-///   hicache                     raw, first come first served, until a timeout; the rest is recomputed
-///   raw, lossless, int8         that part of every unit, earliest deadline first
-///   raw-fifo, raw-fair, raw-drop  raw first come first served; shared; by deadline, dropped when forecast late
-///   fp8                         8-bit codes first come first served: what engines send that quantise KV
-///   fixed:<part>[+<part>...]    those of base, r1, r2, r3, raw, lossless, int8, earliest deadline first
+///   kvserve                     the soonest level that reaches the floor, one per request; the link is shared
+///   cake                        8-bit codes from the back while the front is computed (where the owner computes);
+///   shared lynx                        base and r1 of every unit, then r2 until the deadline; shared hicache raw,
+///   first come first served, until a timeout; the rest is recomputed raw, lossless, int8         that part of every
+///   unit, earliest deadline first raw-fifo, raw-fair, raw-drop  raw first come first served; shared; by deadline,
+///   dropped when forecast late fp8                         8-bit codes first come first served: what engines send that
+///   quantise KV fixed:<part>[+<part>...]    those of base, r1, r2, r3, raw, lossless, int8, earliest deadline first
 ///   everything                  all parts that are offered: what a store takes
 ///   recompute                   never transfers
 /// Errors: kInvalidArgument for any other name, kInvalidArgument for options out of range (no workers,

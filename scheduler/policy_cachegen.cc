@@ -19,7 +19,7 @@ bool has_arrived(const UnitState& unit, const Level& level) {
 }
 
 /// Least lossy first. Lossless coding stands in for raw where both are offered: the same rows in fewer bytes.
-std::vector<Level> levels_of(const UnitState& unit) {
+std::vector<Level> levels_of(const RequestState& request, const UnitState& unit) {
   const std::vector<Level> all = {{Part::kLossless},
                                   {Part::kRaw},
                                   {Part::kBase, Part::kRefinement1, Part::kRefinement2, Part::kRefinement3},
@@ -30,6 +30,9 @@ std::vector<Level> levels_of(const UnitState& unit) {
   for (const Level& level : all) {
     if (offers(unit, level)) found.push_back(level);
   }
+  // Levels below the floor are not acceptable, as long as there is another.
+  const auto is_below = [&](const Level& level) { return request.levels().points[level.back()] < request.floor(); };
+  if (!std::all_of(found.begin(), found.end(), is_below)) std::erase_if(found, is_below);
   return found;
 }
 
@@ -155,7 +158,7 @@ bool CacheGenPolicy::start_chunk(RequestState& request, Stream& stream, Instant 
 }
 
 bool CacheGenPolicy::choose_level(const RequestState& request, Stream& stream, Instant now, Actions& out) {
-  const std::vector<Level> levels = levels_of(request.units()[stream.first]);
+  const std::vector<Level> levels = levels_of(request, request.units()[stream.first]);
   stream.inputs = board_.inputs(request, now);
   if (levels.empty()) return false;
   const auto settle = [&](const Level& level) {

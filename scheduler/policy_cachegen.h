@@ -1,13 +1,13 @@
 // CacheGen's rule as its paper states it, as a baseline: chunk after chunk; the link is taken to be as fast as it was
 // for the previous chunk; each chunk gets the least lossy level at which all that is left still fits the deadline, or
 // is recomputed. A chosen level is never improved.
-// Two differences, both stated: text (recompute) is chosen for the whole request, because a chunk alone cannot be
-// recomputed here; and the next chunk is chosen while the last part of the previous one is still on its way, since our
-// receiver asks where CacheGen's sender pushes, and a round trip per chunk would be unfair to it.
-// The rule of its published code is another: each chunk has an equal share of the deadline and what is left of one is
-// lost; the link's true rate is known (LinkSample, where the owner tells it; else the previous chunk's); three levels;
-// text costs a flat 0.2 s.
-// Source: CacheGen (SIGCOMM'24, arXiv 2310.07240), streaming adaptation; the code that it was published with.
+// Levels below the request's floor are left out. Two differences, both stated: text (recompute) is chosen for the whole
+// request, because a chunk alone cannot be recomputed here; and the next chunk is chosen while the last part of the
+// previous one is still on its way, since our receiver asks where CacheGen's sender pushes, and a round trip per chunk
+// would be unfair to it. The rule of its published code is another: each chunk has an equal share of the deadline and
+// what is left of one is lost; the link's true rate is known (LinkSample, where the owner tells it; else the previous
+// chunk's); three levels; text costs a flat 0.2 s. Source: CacheGen (SIGCOMM'24, arXiv 2310.07240), streaming
+// adaptation; the code that it was published with.
 #pragma once
 
 #include <vector>

@@ -30,6 +30,7 @@ constexpr std::array kEntries = {
     Entry{Reason::kEnvelopeLevel, "envelope_level", "of all levels, this one was forecast to be in place soonest"},
     Entry{Reason::kTwoEnded, "two_ended",
           "the link alone does not bring the target in time: the front is computed while the back arrives"},
+    Entry{Reason::kAged, "aged", "work without a deadline gets a fiftieth of the bytes, however much is urgent"},
     Entry{Reason::kDeadlineInfeasible, "deadline_infeasible",
           "no acceptable level can be here by the deadline, and this node prefills the prompt sooner than any arrives"},
     Entry{Reason::kRecomputeSooner, "recompute_sooner", "this node prefills the prompt sooner than any level arrives"},

@@ -23,6 +23,7 @@ enum class Reason : std::uint8_t {
   kBestWhole = 9,
   kEnvelopeLevel = 10,
   kTwoEnded = 11,
+  kAged = 12,
 
   kDeadlineInfeasible = 20,
   kRecomputeSooner = 21,

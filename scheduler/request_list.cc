@@ -155,6 +155,18 @@ Bytes RequestList::floor_bytes_before(const Listed& request) const {
   return sum;
 }
 
+Listed* RequestList::first_patient() {
+  Listed* found = nullptr;
+  for (auto number = order_.rbegin(); number != order_.rend(); ++number) {
+    const Block& block = blocks_[*number];
+    for (std::uint32_t i = block.count; i-- > 0;) {
+      if (block.entries[i]->state.opened().deadline != Instant::never()) return found;
+      if (block.entries[i]->figures.is_needy) found = block.entries[i];
+    }
+  }
+  return found;
+}
+
 Listed* RequestList::steepest() {
   std::uint64_t best = 0;
   const Block* holder = nullptr;

@@ -64,6 +64,8 @@ class RequestList {
   Listed* first_computing() {
     return first([](const Block& block) { return block.computing > 0; }, &Figures::wants_compute);
   }
+  /// The first needy one that has no deadline; nullptr when none.
+  Listed* first_patient();
   bool has_bare() const { return bare_ > 0; }
   /// The one with the highest slope, the earlier of equals; nullptr when none has any.
   Listed* steepest();

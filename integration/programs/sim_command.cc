@@ -125,7 +125,8 @@ std::string markdown_of(const scheduler::sim::Report& report) {
   return text;
 }
 
-json json_of(const scheduler::sim::Report& report) {
+/// `took` is the run's own time, which no two runs share: it is told in JSON only.
+json json_of(const scheduler::sim::Report& report, Duration took) {
   json figures = json::object();
   for (const scheduler::sim::Figure& figure : report.figures) figures[figure.name] = figure.value;
   json rows = json::array();
@@ -134,7 +135,11 @@ json json_of(const scheduler::sim::Report& report) {
     for (std::size_t i = 0; i < row.size(); ++i) cells[report.columns[i]] = row[i];
     rows.push_back(cells);
   }
-  return {{"title", report.title}, {"setting", report.setting}, {"figures", figures}, {"rows", rows}};
+  return {{"title", report.title},
+          {"setting", report.setting},
+          {"figures", figures},
+          {"took_s", milliseconds(took) / 1000},
+          {"rows", rows}};
 }
 
 Result<std::vector<scheduler::sim::Arrival>> read_conversation() {
@@ -152,8 +157,9 @@ ExitCode run_experiment(const scheduler::sim::Experiment& experiment, const std:
     return ExitCode::kFailed;
   }
   inputs.conversation = std::move(*conversation);
+  const MonotonicClock clock;
   const scheduler::sim::Report report = experiment.run(inputs);
-  if (as_json) fmt::print("{}\n", json_of(report).dump(2));
+  if (as_json) fmt::print("{}\n", json_of(report, clock.now().since_start()).dump(2));
   if (!as_json) fmt::print("{}", markdown_of(report));
   if (svg.empty()) return ExitCode::kOk;
   if (report.pictures.empty()) {

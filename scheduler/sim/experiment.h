@@ -37,5 +37,13 @@ Report two_ended_test(const Inputs& inputs);
 Report idle_link_test(const Inputs& inputs);
 /// A recorded service over one shared link: the highest load with 99 of 100 requests in time.
 Report shared_link_test(const Inputs& inputs);
+/// The recorded service on 64 nodes.
+Report cluster_test(const Inputs& inputs);
+/// Many prefill nodes into few decode nodes.
+Report incast_test(const Inputs& inputs);
+/// Clusters of several sizes and oversubscribed racks.
+Report size_test(const Inputs& inputs);
+/// Messages that get lost.
+Report fault_test(const Inputs& inputs);
 
 }  // namespace sluice::scheduler::sim

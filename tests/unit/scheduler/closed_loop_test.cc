@@ -232,6 +232,39 @@ TEST(ClosedLoop, AFloorAboveTheBaseIsKeptAndReachedAsSoonAsCanBe) {
   }
 }
 
+/// A link that urgent requests fill, always with another one waiting, and one request without a deadline.
+TEST(ClosedLoop, WorkWithoutADeadlineGetsAFiftiethHoweverMuchIsUrgent) {
+  const BitsPerSecond rate(200 * kMegabit);
+  const Scenario scenario = sim::demo_scenario(Mode::kReuse, rate, 4);
+  Job patient = scenario.job;
+  patient.deadline_kind = DeadlineKind::kSoft;
+  patient.deadline = Duration::max();
+  patient.recompute = Duration::max();
+  patient.target = PartsPerMillion(1);
+  std::vector<Job> jobs = {patient};
+  const Bytes base = patient.sizes[Part::kBase] * patient.chunks * patient.groups;
+  // Half as many again as the link carries, for as long as the patient one may take and longer.
+  const Duration bound = time_to_send(base * 50, rate);
+  for (std::uint64_t id = 2; time_to_send(base * (id - 2), rate) * 2 / 3 < bound * 2; ++id) {
+    Job urgent = patient;
+    urgent.request = RequestId(id);
+    urgent.opened = time_to_send(base * (id - 2), rate) * 2 / 3;
+    urgent.deadline = 2 * kSecond;
+    urgent.deadline_kind = DeadlineKind::kHard;
+    jobs.push_back(urgent);
+  }
+  PolicyOptions told;
+  told.decode = sim::measured_decode();
+  told.decode.workers = 64;
+  auto policy = make_policy("sluice", told).value();
+  sim::ClosedLoop loop(scenario.link, told);
+  const auto outcomes = loop.run(*policy, jobs);
+  EXPECT_FALSE(outcomes[0].is_recomputed);
+  EXPECT_LE(outcomes[0].ttft, with_margin(bound, 10));
+  EXPECT_GE(outcomes[0].ttft, bound / 4) << "the others were not urgent enough for the law to matter";
+  for (const sim::Outcome& outcome : outcomes) EXPECT_TRUE(outcome.has_ended) << outcome.request.value();
+}
+
 TEST(ClosedLoop, SameScenarioSameRun) {
   Scenario scenario = sim::demo_scenario(Mode::kHandOver, BitsPerSecond(50 * kMegabit), 3);
   roughen(scenario.link);
