@@ -97,8 +97,7 @@ void Planner::look_at_due(Instant now, Actions& out) {
 bool Planner::look(Listed& listed, Instant now, Actions& out) {
   RequestState& request = listed.state;
   plan_front(request, now);
-  const Bytes ahead = board_.requests().floor_bytes_before(listed);
-  if (end_delivered(request, now, out) || end_undeliverable(request, ahead, now, out)) return true;
+  if (end_delivered(request, now, out) || end_undeliverable(listed, now, out)) return true;
   refresh(listed);
   if (request.parts_in_flight() == 0 && is_at_floor(request)) {
     const auto candidate = steepest(request, now);
@@ -138,7 +137,8 @@ bool Planner::end_delivered(RequestState& request, Instant now, Actions& out) {
   return true;
 }
 
-bool Planner::end_undeliverable(RequestState& request, Bytes ahead, Instant now, Actions& out) {
+bool Planner::end_undeliverable(Listed& listed, Instant now, Actions& out) {
+  RequestState& request = listed.state;
   if (is_at_floor(request)) return false;
   Inputs inputs = board_.inputs(request, now);
   if (request.is_sealed() && request.hopeless() > 0) {
@@ -157,7 +157,7 @@ bool Planner::end_undeliverable(RequestState& request, Bytes ahead, Instant now,
   }
   // Meeting from both ends, once there is something to meet, is never later than recompute.
   if (!can_recompute || (may_compute(request) && request.offered_units() > 0)) return false;
-  const Road road{ahead, board_.hopeful_rate(now), now, true};
+  const Road road{board_.requests().floor_bytes_before(listed), board_.hopeful_rate(now), now, true};
   const Instant earliest = earliest_floor(board_, request, road);
   if (earliest == Instant::never()) return false;
   // What computes for us already has a start that our own recompute has not: in a hand-over it must be clearly slower.

@@ -49,7 +49,7 @@ class Planner final : public Policy {
   void set_timer(Listed& listed, Instant now);
 
   bool end_delivered(RequestState& request, Instant now, Actions& out);
-  bool end_undeliverable(RequestState& request, Bytes ahead, Instant now, Actions& out);
+  bool end_undeliverable(Listed& listed, Instant now, Actions& out);
   /// Nothing that is still to come would be worth its time.
   bool end_refined(RequestState& request, const std::optional<Refinement>& candidate, Instant now, Actions& out);
   bool grant_needed(Instant now, Actions& out);

@@ -51,7 +51,7 @@ Listed& RequestList::add(const RequestOpened& opened, Instant now, const Levels&
   *at = &request;
   ++block.count;
   request.heap_place = static_cast<std::uint32_t>(wakes_.size());
-  wakes_.push_back(&request);
+  wakes_.push_back({Instant::never(), &request});
   return request;
 }
 
@@ -68,7 +68,7 @@ void RequestList::remove(Listed& request) {
   }
   const std::size_t place = request.heap_place;
   wakes_[place] = wakes_.back();
-  wakes_[place]->heap_place = static_cast<std::uint32_t>(place);
+  wakes_[place].request->heap_place = static_cast<std::uint32_t>(place);
   wakes_.pop_back();
   if (place < wakes_.size()) sift(place);
   free_.push_back(request.slot);
@@ -86,12 +86,14 @@ std::size_t RequestList::block_for(const Listed& request) const {
 std::uint32_t RequestList::new_block() {
   if (free_blocks_.empty()) {
     blocks_.emplace_back();
+    sums_.emplace_back();
     free_blocks_.reserve(blocks_.size());
     free_blocks_.push_back(static_cast<std::uint32_t>(blocks_.size() - 1));
   }
   const std::uint32_t number = free_blocks_.back();
   free_blocks_.pop_back();
   blocks_[number] = Block{};
+  sums_[number] = Sums{};
   return number;
 }
 
@@ -110,45 +112,47 @@ void RequestList::split(std::size_t place) {
 }
 
 void RequestList::sum_up(std::uint32_t number) {
-  Block& block = blocks_[number];
-  block.needy = block.computing = 0;
-  block.floor_bytes = Bytes(0);
-  block.slope = 0;
+  const Block& block = blocks_[number];
+  Sums sums;
   for (std::uint32_t i = 0; i < block.count; ++i) {
     const Figures& figures = block.entries[i]->figures;
-    block.needy += figures.is_needy ? 1 : 0;
-    block.computing += figures.wants_compute ? 1 : 0;
-    block.floor_bytes += figures.floor_bytes;
-    block.slope = std::max(block.slope, figures.slope);
+    sums.needy += figures.is_needy ? 1 : 0;
+    sums.computing += figures.wants_compute ? 1 : 0;
+    sums.floor_bytes += figures.floor_bytes;
+    sums.slope = std::max(sums.slope, figures.slope);
   }
+  sums_[number] = sums;
 }
 
 void RequestList::note(Listed& request, const Figures& figures) {
-  Block& block = blocks_[request.block];
+  Sums& sums = sums_[request.block];
   const Figures before = request.figures;
   request.figures = figures;
-  block.floor_bytes = block.floor_bytes - before.floor_bytes + figures.floor_bytes;
+  sums.floor_bytes = sums.floor_bytes - before.floor_bytes + figures.floor_bytes;
   floor_bytes_ = floor_bytes_ - before.floor_bytes + figures.floor_bytes;
-  block.needy = block.needy - (before.is_needy ? 1 : 0) + (figures.is_needy ? 1 : 0);
-  block.computing = block.computing - (before.wants_compute ? 1 : 0) + (figures.wants_compute ? 1 : 0);
-  bare_ = bare_ - (before.is_bare ? 1 : 0) + (figures.is_bare ? 1 : 0);
-  if (figures.slope >= block.slope) {
-    block.slope = figures.slope;
-  } else if (before.slope == block.slope) {
-    block.slope = 0;
-    for (std::uint32_t i = 0; i < block.count; ++i)
-      block.slope = std::max(block.slope, block.entries[i]->figures.slope);
+  const auto count = [](auto& counted, bool was, bool is) { counted = counted - (was ? 1U : 0U) + (is ? 1U : 0U); };
+  count(sums.needy, before.is_needy, figures.is_needy);
+  count(needy_, before.is_needy, figures.is_needy);
+  count(sums.computing, before.wants_compute, figures.wants_compute);
+  count(computing_, before.wants_compute, figures.wants_compute);
+  count(bare_, before.is_bare, figures.is_bare);
+  if (figures.slope >= sums.slope) {
+    sums.slope = figures.slope;
+  } else if (before.slope == sums.slope) {
+    const Block& block = blocks_[request.block];
+    sums.slope = 0;
+    for (std::uint32_t i = 0; i < block.count; ++i) sums.slope = std::max(sums.slope, block.entries[i]->figures.slope);
   }
 }
 
 Bytes RequestList::floor_bytes_before(const Listed& request) const {
   Bytes sum;
   for (const std::uint32_t number : order_) {
-    const Block& block = blocks_[number];
     if (number != request.block) {
-      sum += block.floor_bytes;
+      sum += sums_[number].floor_bytes;
       continue;
     }
+    const Block& block = blocks_[number];
     for (std::uint32_t i = 0; block.entries[i] != &request; ++i) sum += block.entries[i]->figures.floor_bytes;
     break;
   }
@@ -171,8 +175,8 @@ Listed* RequestList::steepest() {
   std::uint64_t best = 0;
   const Block* holder = nullptr;
   for (const std::uint32_t number : order_) {
-    if (blocks_[number].slope <= best) continue;
-    best = blocks_[number].slope;
+    if (sums_[number].slope <= best) continue;
+    best = sums_[number].slope;
     holder = &blocks_[number];
   }
   if (holder == nullptr) return nullptr;
@@ -210,7 +214,7 @@ void RequestList::put(RequestId id, std::uint32_t slot) {
 
 void RequestList::grow() {
   buckets_.assign(std::max(kFirstBuckets, buckets_.size() * 2), 0);
-  for (const Listed* open : wakes_) buckets_[bucket(open->state.id())] = open->slot + 1;
+  for (const Wake& wake : wakes_) buckets_[bucket(wake.request->state.id())] = wake.request->slot + 1;
 }
 
 void RequestList::drop(RequestId id) {
@@ -227,29 +231,28 @@ void RequestList::drop(RequestId id) {
 }
 
 void RequestList::wake(Listed& request, Instant at) {
+  if (request.wake == at) return;
   request.wake = at;
+  wakes_[request.heap_place].at = at;
   sift(request.heap_place);
 }
 
 void RequestList::sift(std::size_t place) {
-  const auto exchange = [&](std::size_t one, std::size_t other) {
-    std::swap(wakes_[one], wakes_[other]);
-    wakes_[one]->heap_place = static_cast<std::uint32_t>(one);
-    wakes_[other]->heap_place = static_cast<std::uint32_t>(other);
+  const Wake moved = wakes_[place];
+  const auto put = [&](std::size_t at, const Wake& wake) {
+    wakes_[at] = wake;
+    wake.request->heap_place = static_cast<std::uint32_t>(at);
   };
-  while (place > 0 && wakes_[place]->wake < wakes_[(place - 1) / 2]->wake) {
-    exchange(place, (place - 1) / 2);
-    place = (place - 1) / 2;
+  for (; place > 0 && moved.at < wakes_[(place - 1) / 2].at; place = (place - 1) / 2)
+    put(place, wakes_[(place - 1) / 2]);
+  while (place * 2 + 1 < wakes_.size()) {
+    std::size_t child = place * 2 + 1;
+    if (child + 1 < wakes_.size() && wakes_[child + 1].at < wakes_[child].at) ++child;
+    if (moved.at <= wakes_[child].at) break;
+    put(place, wakes_[child]);
+    place = child;
   }
-  while (true) {
-    std::size_t least = place;
-    for (const std::size_t child : {place * 2 + 1, place * 2 + 2}) {
-      if (child < wakes_.size() && wakes_[child]->wake < wakes_[least]->wake) least = child;
-    }
-    if (least == place) return;
-    exchange(place, least);
-    place = least;
-  }
+  put(place, moved);
 }
 
 }  // namespace sluice::scheduler

@@ -51,19 +51,15 @@ class RequestList {
   void note(Listed& request, const Figures& figures);
   void wake(Listed& request, Instant at);
   /// The request that is to be looked at next, and when; nullptr when there is none.
-  Listed* next_to_wake() { return wakes_.empty() ? nullptr : wakes_.front(); }
-  Instant next_wake() const { return wakes_.empty() ? Instant::never() : wakes_.front()->wake; }
+  Listed* next_to_wake() { return wakes_.empty() ? nullptr : wakes_.front().request; }
+  Instant next_wake() const { return wakes_.empty() ? Instant::never() : wakes_.front().at; }
 
   /// Sum of floor bytes of all requests, or of those before one.
   Bytes floor_bytes() const { return floor_bytes_; }
   Bytes floor_bytes_before(const Listed& request) const;
   /// The first by deadline that is needy, or wants compute; nullptr when none.
-  Listed* first_needy() {
-    return first([](const Block& block) { return block.needy > 0; }, &Figures::is_needy);
-  }
-  Listed* first_computing() {
-    return first([](const Block& block) { return block.computing > 0; }, &Figures::wants_compute);
-  }
+  Listed* first_needy() { return needy_ == 0 ? nullptr : first(&Sums::needy, &Figures::is_needy); }
+  Listed* first_computing() { return computing_ == 0 ? nullptr : first(&Sums::computing, &Figures::wants_compute); }
   /// The first needy one that has no deadline; nullptr when none.
   Listed* first_patient();
   bool has_bare() const { return bare_ > 0; }
@@ -85,20 +81,27 @@ class RequestList {
 
  private:
   static constexpr std::uint32_t kBlockSize = 64;
+  /// Requests that follow each other by deadline.
   struct Block {
     std::array<Listed*, kBlockSize> entries{};
     std::uint32_t count = 0;
+  };
+  /// Of a block; apart from it, so that a walk over all of them stays in the cache.
+  struct Sums {
     std::uint32_t needy = 0;
     std::uint32_t computing = 0;
     Bytes floor_bytes;
     std::uint64_t slope = 0;
   };
+  struct Wake {
+    Instant at;
+    Listed* request = nullptr;
+  };
 
-  template <typename Has>
-  Listed* first(Has has, bool Figures::*flag) {
+  Listed* first(std::uint32_t Sums::*sum, bool Figures::*flag) {
     for (const std::uint32_t number : order_) {
+      if (sums_[number].*sum == 0) continue;
       const Block& block = blocks_[number];
-      if (!has(block)) continue;
       for (std::uint32_t i = 0; i < block.count; ++i) {
         if (block.entries[i]->figures.*flag) return block.entries[i];
       }
@@ -119,14 +122,17 @@ class RequestList {
   std::vector<std::unique_ptr<Listed>> slots_;
   std::vector<std::uint32_t> free_;
   std::vector<Block> blocks_;
+  std::vector<Sums> sums_;
   std::vector<std::uint32_t> free_blocks_;
   std::vector<std::uint32_t> order_;
   /// Open addressing: slot + 1 of the id that hashes here or before; 0 is empty.
   std::vector<std::uint32_t> buckets_;
   /// A heap by wake.
-  std::vector<Listed*> wakes_;
+  std::vector<Wake> wakes_;
   Bytes floor_bytes_;
   std::uint64_t bare_ = 0;
+  std::uint64_t needy_ = 0;
+  std::uint64_t computing_ = 0;
 };
 
 }  // namespace sluice::scheduler
