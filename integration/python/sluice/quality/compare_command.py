@@ -23,6 +23,7 @@ def add_compare(commands):
     command.add_argument("--profile", action="append", default=[], metavar="TIER=P.slp", help="a profile made elsewhere; may repeat")
     command.add_argument("--calibrate-on", default="", metavar="KIND", help="calibrate on one sort only: jargon, manual, python (all)")
     command.add_argument("--only", default="", metavar="TEXT", help="only schemes whose name has one of these, by comma")
+    command.add_argument("--nested", action="store_true", help="the stages of nested levels too")
     command.add_argument("--key-biases", action="store_true", help="with constants of 100 to 350 on some of the model's keys (variants.py)")
     command.add_argument("--quick", action="store_true", help="two texts, no calibration: a look in a minute")
     command.add_argument("--require", action="append", default=[], metavar="ROW.TIER", help="fail unless every model reaches this; may repeat")
@@ -58,7 +59,7 @@ def schemes_of(options, model, loaded):
         material = calibration.ensure(model, loaded, chosen)
         profile_of = lambda tier: profiles.ensure(program, tier, material, model, loaded)  # noqa: E731
     given = [tuple(pair.split("=", 1)) for pair in options.profile]
-    schemes = comparison.peer_schemes(material) + comparison.sluice_schemes(program, options.tiers.split(","), profile_of, given)
+    schemes = comparison.peer_schemes(material) + comparison.sluice_schemes(program, options.tiers.split(","), profile_of, given, options.nested)
     wanted = [word for word in options.only.split(",") if word]
     return [scheme for scheme in schemes if not wanted or any(word in scheme.name for word in wanted)]
 
@@ -86,7 +87,7 @@ def repeating_command(options, model):
             words += ["--" + name.replace("_", "-"), str(getattr(options, name))]
     for path in options.text:
         words += ["--text", path]
-    words += ["--" + name.replace("_", "-") for name in ("key_biases", "quick") if getattr(options, name)]
+    words += ["--" + name.replace("_", "-") for name in ("nested", "key_biases", "quick") if getattr(options, name)]
     return shlex.join(words)
 
 

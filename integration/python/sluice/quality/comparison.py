@@ -40,7 +40,7 @@ def peer_schemes(material):
     return schemes
 
 
-def sluice_schemes(program, tiers, profile_of, given=()):
+def sluice_schemes(program, tiers, profile_of, given=(), with_nested=False):
     """Sluice at every level of the wanted tiers. given: (tier, path) pairs made elsewhere; profile_of: tier number to path, or None."""
     schemes = [sluice_program.Sluice(program, "T0", level) for level in PLAIN_LEVELS if "T0" in tiers]
     for tier in tiers:
@@ -48,7 +48,7 @@ def sluice_schemes(program, tiers, profile_of, given=()):
         if path is None and tier != "T0" and profile_of is not None:
             path = profile_of(int(tier[1]))
         if path is not None:
-            schemes += sluice_program.schemes_of(program, tier, path)
+            schemes += sluice_program.schemes_of(program, tier, path, with_nested)
     return schemes
 
 

@@ -12,6 +12,9 @@ import torch
 from sluice.quality.cache import Cache
 
 
+ROWS_AT_ONCE = 8  # a few rows of a large vocabulary in double precision fit the caches
+
+
 @dataclass(frozen=True)
 class Score:
     """One entry a judged token. kl in nats; same: top-1 agreement; right: top-1 is the text's next token; nll_change in nats.
@@ -31,14 +34,20 @@ def log_probabilities(decoder, past, continuation):
 
 
 def compare(reference, other, continuation):
-    probability = reference.exp()
-    kl = (probability * (reference - other)).sum(-1).clamp_min(0)
-    best = other.argmax(-1)
+    """Damage by judged token: KL, top-1 agreement, top-1 being the next token, change of its log probability."""
+    rows = [compare_rows(reference[first:first + ROWS_AT_ONCE], other[first:first + ROWS_AT_ONCE]) for first in range(0, len(reference), ROWS_AT_ONCE)]
+    kl, same, best = (torch.cat(column) for column in zip(*rows))
     target = torch.tensor(continuation.tokens[continuation.first_row + 1:])
     right, change = (torch.full((len(kl),), float("nan"), dtype=torch.float64) for _ in range(2))
     right[:-1] = (best[:-1] == target).double()
     change[:-1] = (reference[:-1] - other[:-1]).gather(1, target[:, None])[:, 0]
-    return kl, (best == reference.argmax(-1)).double(), right, change
+    return kl, same, right, change
+
+
+def compare_rows(reference, other):
+    best = other.argmax(-1)
+    kl = (reference.exp() * (reference - other)).sum(-1).clamp_min(0)
+    return kl, (best == reference.argmax(-1)).double(), best
 
 
 class Judge:

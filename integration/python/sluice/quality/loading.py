@@ -1,5 +1,6 @@
 """Which loader a model path needs, and where the two models of the harness come from."""
 
+import ctypes
 import hashlib
 import pathlib
 
@@ -8,6 +9,7 @@ import torch
 from sluice.quality import gguf_file, weights_folder
 from sluice.quality.environment import SETUP, Absent, cache_folder
 
+MMAP_MAX, TRIM_THRESHOLD = -4, -1  # of glibc's mallopt
 MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "gemma3": "gemma-3-270m.Q4_K_M.gguf"}
 
 
@@ -22,8 +24,17 @@ def model_path(name):
 def load_model(name):
     """(Decoder, tokenizer) of a GGUF file or of a folder with config.json; one thread, so that sums repeat."""
     torch.set_num_threads(1)
+    keep_memory()
     path = model_path(name)
     return (weights_folder if path.is_dir() else gguf_file).load(str(path))
+
+
+def keep_memory():
+    """Freed blocks stay with the process: else each large tensor is fresh pages, which took a third of a judgement's time."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for parameter, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1)):
+            libc.mallopt(parameter, value)
 
 
 def fingerprint(path):

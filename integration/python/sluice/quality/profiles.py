@@ -23,12 +23,14 @@ def calibrated(program, tier, material):
 
 
 def curve_of(program, tier, profile, results):
-    """Points by rising step, of single levels and of nested stages; KL made to rise with the step, since the reader asks for that and
-    noise can break it. results: scheme name to [(bits per value, Score)]."""
+    """Points by rising step, of single levels and, where they were measured, of nested stages; KL made to rise with the step, since the
+    reader asks for that and noise can break it. results: scheme name to [(bits per value, Score)]."""
     points = []
     for level, promises in sluice_program.levels_of(program, profile).items():
         for stage, promise in enumerate(promises, 1):
             name = f"Sluice T{tier} {level}" + (f" {stage}" if len(promises) > 1 else "")
+            if name not in results:
+                continue
             kl = np.concatenate([score.kl for _, score in results[name]])
             points.append({"tier": tier, "step": promise["step"], "stages": len(promises), "kl_mean": float(kl.mean()),
                            "kl_p99": float(np.quantile(kl, 0.99)), "bits_per_value": float(np.mean([bits for bits, _ in results[name]]))})

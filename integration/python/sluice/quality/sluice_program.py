@@ -80,10 +80,12 @@ def levels_of(program, profile):
     return {level["level"]: [stage | {"step": level["step"] / 3**number} for number, stage in enumerate(level["stages"])] for level in told}
 
 
-def schemes_of(program, tier, profile):
-    """One scheme a level, and one a stage of nested ones."""
+def schemes_of(program, tier, profile, with_nested=False):
+    """One scheme a level of one stage, and if wanted one a stage of nested ones."""
     schemes = []
     for level, promises in levels_of(program, profile).items():
         is_nested = len(promises) > 1
+        if is_nested and not with_nested:
+            continue
         schemes += [Sluice(program, tier, level, profile, stages=is_nested * count, promise=promise) for count, promise in enumerate(promises, 1)]
     return schemes
