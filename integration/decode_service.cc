@@ -137,6 +137,7 @@ void DecodeService::carry_out(Brain& mind, const scheduler::Action& action) {
     fetch->outcome.explanation = scheduler::explain(action);
     return complete(*fetch, *done);
   }
+  if (std::holds_alternative<scheduler::Promise>(action)) return;
   // Engines here compute a prompt or none of it: PolicyOptions::computes_front is off.
   SLUICE_ASSERT(std::holds_alternative<scheduler::Recompute>(action));
   const auto& recompute = std::get<scheduler::Recompute>(action);

@@ -44,6 +44,11 @@ struct Explainer {
     return "request " + std::to_string(compute.request.value()) + ": compute chunk " +
            std::to_string(compute.chunk.value()) + because(compute.reason, compute.inputs);
   }
+  std::string operator()(const Promise& promise) const {
+    return "request " + std::to_string(promise.request.value()) +
+           (promise.is_made ? ": deadline promised" : ": deadline not promised") +
+           because(Reason::kNone, promise.inputs);
+  }
   std::string operator()(const Recompute& recompute) const {
     return "request " + std::to_string(recompute.request.value()) + ": recompute" +
            because(recompute.reason, recompute.inputs);

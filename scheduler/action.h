@@ -44,6 +44,15 @@ struct ComputeChunk {
   Reason reason = Reason::kNone;
   Inputs inputs;
 };
+/// Said once of a request, when its size is first known: its floor will be here by its deadline with the probability of
+/// PolicyOptions::promise, or that cannot be said. Not terminal.
+struct Promise {
+  RequestId request;
+  bool is_made = false;
+  /// When the floor is expected, margin included.
+  Instant by;
+  Inputs inputs;
+};
 /// Terminal: stop the delivery; the engine prefills the prompt itself (or the request fails where it cannot).
 struct Recompute {
   RequestId request;
@@ -61,7 +70,7 @@ struct Complete {
   Inputs inputs;
 };
 
-using Action = std::variant<Grant, Recompute, Complete, ComputeChunk>;
+using Action = std::variant<Grant, Recompute, Complete, ComputeChunk, Promise>;
 /// Appended to by a policy; keep one and clear() it, so that nothing is allocated per event.
 using Actions = std::vector<Action>;
 

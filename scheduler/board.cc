@@ -12,6 +12,7 @@ constexpr std::size_t kSmallestGrants = 2;
 /// Quantiles of the link's rate that stand for it in ordinary estimates, and before a delivery is given up.
 constexpr PartsPerMillion kMedian{500'000};
 constexpr PartsPerMillion kUpperQuartile{750'000};
+constexpr PartsPerMillion kLowerTenth{100'000};
 constexpr BitsPerSecond kFastestLink{std::uint64_t{1} << 42};
 /// More decode work than this is not told apart, so that sums stay small.
 constexpr Duration kMostWork{3'600'000'000'000};
@@ -167,6 +168,8 @@ BitsPerSecond Board::unless_overdue(BitsPerSecond estimate, Instant now) const {
 }
 
 BitsPerSecond Board::rate(Instant now) const { return unless_overdue(link_.rate(kMedian, now), now); }
+
+BitsPerSecond Board::cautious_rate(Instant now) const { return unless_overdue(link_.rate(kLowerTenth, now), now); }
 
 BitsPerSecond Board::hopeful_rate(Instant now) const {
   const bool is_measured = link_.has_measured() || options_.nominal_is_trusted;

@@ -52,6 +52,8 @@ class Board {
 
   /// The link's median rate, lowered while what is in flight is overdue.
   BitsPerSecond rate(Instant now) const;
+  /// The rate that the link is seldom below: its lower tenth, lowered while what is in flight is overdue.
+  BitsPerSecond cautious_rate(Instant now) const;
   /// The rate to give up a delivery by: upper quartile times what may yet be doubted of it; without any measurement of
   /// a backlogged link, as fast as there is.
   BitsPerSecond hopeful_rate(Instant now) const;

@@ -117,7 +117,7 @@ BitsPerSecond LinkEstimator::rate(PartsPerMillion quantile, Instant now) const {
   }
   if (found.is_zero()) {
     found = quantile_of_bins(quantile);
-    memo_[1] = memo_[0];
+    std::move_backward(memo_.begin(), memo_.end() - 1, memo_.end());
     memo_[0] = Memo{quantile, found};
   }
   if (now - last_sample_ > kLongSilence) found = std::min(found, options_.nominal_rate / kSilencePart);

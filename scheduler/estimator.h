@@ -67,8 +67,8 @@ class LinkEstimator {
 
   Options options_;
   std::array<Bin, kBins> bins_{};
-  /// The last two quantiles read; rate zero: none. Reading is much more frequent than sampling.
-  mutable std::array<Memo, 2> memo_{};
+  /// The last three quantiles read; rate zero: none. Reading is much more frequent than sampling.
+  mutable std::array<Memo, 3> memo_{};
   Instant decayed_at_;
   Instant last_sample_;
   bool has_measured_ = false;

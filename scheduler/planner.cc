@@ -29,8 +29,6 @@ constexpr std::size_t kMostWeighed = 64;
 constexpr Duration kCrowdedFor{5'000'000'000};
 /// Work without a deadline gets one byte of so many while others are urgent.
 constexpr std::uint64_t kAgingPart = 49;
-/// A computed front is planned with this part of its time to spare.
-constexpr std::int64_t kComputeSpare = 16;
 
 Duration saturated_times(Duration span, std::int64_t factor) {
   return span > Duration::max() / factor ? Duration::max() : span * factor;
@@ -97,6 +95,7 @@ void Planner::look_at_due(Instant now, Actions& out) {
 bool Planner::look(Listed& listed, Instant now, Actions& out) {
   RequestState& request = listed.state;
   plan_front(request, now);
+  promise(listed, now, out);
   if (end_delivered(request, now, out) || end_undeliverable(listed, now, out)) return true;
   refresh(listed);
   if (request.parts_in_flight() == 0 && is_at_floor(request)) {
@@ -106,6 +105,36 @@ bool Planner::look(Listed& listed, Instant now, Actions& out) {
   }
   set_timer(listed, now);
   return false;
+}
+
+void Planner::promise(Listed& listed, Instant now, Actions& out) {
+  const RequestState& request = listed.state;
+  if (board_.options().promise.is_zero() || listed.promise != PromiseState::kOpen) return;
+  if (request.offered_units() == 0 || request.opened().deadline == Instant::never()) return;
+  const Road road{board_.requests().floor_bytes_before(listed), board_.cautious_rate(now), now};
+  const Instant floor = earliest_floor(board_, request, road);
+  const Instant by = floor == Instant::never() ? floor : now + admission_.stretched(floor - now);
+  Inputs inputs = board_.inputs(request, now);
+  inputs.rate = road.rate;
+  inputs.predicted = by == Instant::never() ? Duration::max() : by - now;
+  const bool is_made = by <= board_.last_call(request) + board_.decode().per_request;
+  listed.promise = is_made ? PromiseState::kMade : PromiseState::kNotMade;
+  out.push_back(Promise{request.id(), is_made, by, inputs});
+}
+
+void Planner::settle(const RequestState& request, bool is_in_time) {
+  const Listed* listed = board_.requests().find(request.id());
+  if (listed->promise == PromiseState::kMade) admission_.on_end(is_in_time);
+}
+
+void Planner::complete(RequestState& request, Reason reason, const Inputs& inputs, Instant now, Actions& out) {
+  settle(request, board_.publishable(now) <= request.opened().deadline);
+  board_.complete(request, reason, inputs, out);
+}
+
+void Planner::recompute(RequestState& request, Reason reason, const Inputs& inputs, Actions& out) {
+  settle(request, false);
+  board_.recompute(request, reason, inputs, out);
 }
 
 void Planner::refresh(Listed& listed) {
@@ -128,12 +157,12 @@ bool Planner::end_delivered(RequestState& request, Instant now, Actions& out) {
   Inputs inputs = board_.inputs(request, now);
   inputs.predicted = board_.publishable(now) - now;
   if (request.quality().arrived >= request.target_sum()) {
-    board_.complete(request, Reason::kTargetReached, inputs, out);
+    complete(request, Reason::kTargetReached, inputs, now, out);
     return true;
   }
   const Limit limit = refinement_limit(request, now);
   if (board_.publishable(now) + longest_decode(request) < limit.at) return false;
-  board_.complete(request, limit.reason, inputs, out);
+  complete(request, limit.reason, inputs, now, out);
   return true;
 }
 
@@ -142,16 +171,16 @@ bool Planner::end_undeliverable(Listed& listed, Instant now, Actions& out) {
   if (is_at_floor(request)) return false;
   Inputs inputs = board_.inputs(request, now);
   if (request.is_sealed() && request.hopeless() > 0) {
-    board_.recompute(request, request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
+    recompute(request, request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
     return true;
   }
-  const Duration recompute = request.opened().recompute;
-  const bool can_recompute = recompute != Duration::max();
+  const Duration own = request.opened().recompute;
+  const bool can_recompute = own != Duration::max();
   if (request.opened().deadline_kind == DeadlineKind::kHard) {
     const Instant last_call = board_.last_call(request);
-    const Instant end = can_recompute ? last_call + saturated_times(recompute, kLatestRecomputes) : last_call;
+    const Instant end = can_recompute ? last_call + saturated_times(own, kLatestRecomputes) : last_call;
     if (now >= end) {
-      board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
+      recompute(request, Reason::kDeadlinePassed, inputs, out);
       return true;
     }
   }
@@ -162,13 +191,13 @@ bool Planner::end_undeliverable(Listed& listed, Instant now, Actions& out) {
   if (earliest == Instant::never()) return false;
   // What computes for us already has a start that our own recompute has not: in a hand-over it must be clearly slower.
   const bool is_computed = request.opened().mode == Mode::kHandOver && !request.is_all_offered();
-  const Instant recomputed = now + recompute + recompute / (is_computed ? kHandOverMargin : kReuseMargin);
+  const Instant recomputed = now + own + own / (is_computed ? kHandOverMargin : kReuseMargin);
   if (earliest <= recomputed) return false;
   inputs.rate = road.rate;
   inputs.bytes = floor_bytes(board_, request);
   inputs.predicted = earliest - now;
   const bool is_late = earliest > board_.last_call(request) + board_.decode().per_request;
-  board_.recompute(request, is_late ? Reason::kDeadlineInfeasible : Reason::kRecomputeSooner, inputs, out);
+  recompute(request, is_late ? Reason::kDeadlineInfeasible : Reason::kRecomputeSooner, inputs, out);
   return true;
 }
 
@@ -182,7 +211,7 @@ bool Planner::end_refined(RequestState& request, const std::optional<Refinement>
   inputs.bytes = candidate ? candidate->bytes : Bytes(0);
   inputs.predicted = board_.publishable(now) - now;
   const Reason reason = candidate ? refinement_limit(request, now).reason : Reason::kNothingBetter;
-  board_.complete(request, reason, inputs, out);
+  complete(request, reason, inputs, now, out);
   return true;
 }
 
@@ -212,73 +241,6 @@ bool Planner::grant_needed(Instant now, Actions& out) {
   board_.grant(request, {*index, part, reason, choice.inputs}, out);
   refresh(*listed);
   return true;
-}
-
-void Planner::grant_compute(Instant now, Actions& out) {
-  if (board_.is_computing()) return;
-  Listed* listed = board_.requests().first_computing();
-  if (listed == nullptr) return;
-  RequestState& request = listed->state;
-  Inputs inputs = board_.inputs(request, now);
-  inputs.bytes = listed->figures.floor_bytes;
-  const PrefillCost& cost = *request.opened().prefill;
-  inputs.predicted = prefill_time(cost, request.front_tokens(request.computed_chunks() + 1)) -
-                     prefill_time(cost, request.front_tokens(request.computed_chunks()));
-  board_.compute(request, inputs, out);
-}
-
-bool Planner::may_compute(const RequestState& request) const {
-  const RequestOpened& opened = request.opened();
-  return board_.options().computes_front && opened.prefill && opened.mode == Mode::kReuse;
-}
-
-bool Planner::is_reached_by_link(const RequestState& request, Instant limit, Instant now) const {
-  const Road road{Bytes(0), board_.rate(now), now};
-  for (const Way way : {Part::kBase, Part::kRaw, Part::kLossless, Part::kInt8}) {
-    const auto work = target_work(board_, request, way);
-    if (work && forecast(board_, request, *work, road) <= limit) return true;
-  }
-  return false;
-}
-
-void Planner::plan_front(RequestState& request, Instant now) {
-  const RequestOpened& opened = request.opened();
-  if (!may_compute(request) || !request.is_all_offered() || request.chunks() == 0) return;
-  const Instant limit = time_limit(request).at;
-  const Instant deadline = opened.deadline == Instant::never() ? limit : board_.last_call(request);
-  const bool is_single_ended = request.reserved_chunks() == 0;
-  if (is_single_ended && (board_.is_computing() || is_reached_by_link(request, limit, now))) return;
-  const PrefillCost& cost = *opened.prefill;
-  const Duration done = prefill_time(cost, request.front_tokens(request.computed_chunks()));
-  const Instant begun = board_.computing() == request.id() ? board_.computing_since() : now;
-  const auto finish = [&](std::uint32_t chunks) {
-    const Duration work = prefill_time(cost, request.front_tokens(chunks)) - done;
-    return begun + (work + work / kComputeSpare);
-  };
-  // The rest of the floor shrinks with each chunk that is computed instead.
-  const BitsPerSecond rate = board_.rate(now);
-  const Bytes floor = floor_bytes(board_, request);
-  const std::uint64_t missing = request.below_floor_planned();
-  const auto arrival = [&](std::uint32_t chunks) {
-    const std::uint64_t units = std::uint64_t{chunks} * (request.units().size() / request.chunks());
-    const std::uint64_t kept = std::uint64_t{request.reserved_chunks()} * (request.units().size() / request.chunks());
-    const std::uint64_t rest = missing + kept > units ? missing + kept - units : 0;
-    const Bytes bytes = missing == 0 ? Bytes(0) : floor / missing * rest;
-    return now + time_to_send(board_.in_flight().bytes() + bytes, rate);
-  };
-  // Both are monotone: the last that is computed in time, or where the two ends meet, whichever is more.
-  std::uint32_t low = request.computed_chunks();
-  std::uint32_t high = request.chunks();
-  while (low < high) {
-    const std::uint32_t middle = low + (high - low + 1) / 2;
-    const bool is_worth_it = finish(middle) <= deadline || finish(middle) <= arrival(middle - 1);
-    if (is_worth_it) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  request.reserve(std::max(low, request.computed_chunks() + (board_.computing() == request.id() ? 1U : 0U)));
 }
 
 Planner::Choice Planner::choose_way(const RequestState& request, Bytes ahead, Instant now) const {

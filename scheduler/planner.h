@@ -11,6 +11,7 @@
 
 #include <optional>
 
+#include "scheduler/admission.h"
 #include "scheduler/board.h"
 #include "scheduler/forecast.h"
 
@@ -19,7 +20,7 @@ namespace sluice::scheduler {
 /// Threads: one at a time.
 class Planner final : public Policy {
  public:
-  explicit Planner(const PolicyOptions& options) : board_(options) {}
+  explicit Planner(const PolicyOptions& options) : board_(options), admission_(options.promise) {}
 
   void on(const Event& event, Instant now, Actions& out) override;
   Instant wake_at() const override { return wake_at_; }
@@ -47,6 +48,13 @@ class Planner final : public Policy {
   /// What others see of the request.
   void refresh(Listed& listed);
   void set_timer(Listed& listed, Instant now);
+
+  /// Says once whether the deadline will be kept.
+  void promise(Listed& listed, Instant now, Actions& out);
+  /// What became of it. The request is about to end.
+  void settle(const RequestState& request, bool is_in_time);
+  void complete(RequestState& request, Reason reason, const Inputs& inputs, Instant now, Actions& out);
+  void recompute(RequestState& request, Reason reason, const Inputs& inputs, Actions& out);
 
   bool end_delivered(RequestState& request, Instant now, Actions& out);
   bool end_undeliverable(Listed& listed, Instant now, Actions& out);
@@ -81,6 +89,7 @@ class Planner final : public Policy {
   Duration longest_decode(const RequestState& request) const;
 
   Board board_;
+  Admission admission_;
   /// Bytes granted to work with a deadline since work without one, that waits, had its turn.
   Bytes urgent_;
   /// When two requests were last open at once; long ago at first.

@@ -32,6 +32,8 @@ struct PolicyOptions {
   std::uint32_t attempts_per_part = 3;
   /// The owner carries out ComputeChunk: the front of a prompt may be computed while its back arrives.
   bool computes_front = false;
+  /// How many of a million promised deadlines are to be kept; 0: nothing is promised.
+  PartsPerMillion promise{0};
   /// Kept free before a deadline: an event loop's lateness.
   Duration deadline_guard{5'000'000};
 };

@@ -35,6 +35,7 @@ Listed& RequestList::add(const RequestOpened& opened, Instant now, const Levels&
   request.slot = slot;
   request.figures = Figures{};
   request.wake = Instant::never();
+  request.promise = PromiseState::kOpen;
   put(opened.request, slot);
   if (order_.empty()) order_.push_back(new_block());
   std::size_t place = block_for(request);

@@ -26,11 +26,15 @@ struct Figures {
   std::uint64_t slope = 0;
 };
 
+/// Whether its deadline was promised; kOpen until its size is known.
+enum class PromiseState : std::uint8_t { kOpen, kMade, kNotMade };
+
 /// A request at its place.
 struct Listed {
   RequestState state;
   Figures figures;
   Instant wake = Instant::never();
+  PromiseState promise = PromiseState::kOpen;
   // The list's own.
   std::uint32_t block = 0;
   std::uint32_t slot = 0;

@@ -91,6 +91,10 @@ void ClosedLoop::compute(const ComputeChunk& compute, Instant now) {
 void ClosedLoop::carry_out(const Action& action, Instant now) {
   if (const auto* grant = std::get_if<Grant>(&action)) return send(*grant, now);
   if (const auto* chunk = std::get_if<ComputeChunk>(&action)) return compute(*chunk, now);
+  if (const auto* promise = std::get_if<Promise>(&action)) {
+    outcome(promise->request).is_promised = promise->is_made;
+    return;
+  }
   end(action, now);
 }
 

@@ -54,6 +54,8 @@ struct Outcome {
   /// From opening to the first token; recompute included where it came to that.
   Duration ttft{0};
   Bytes wire;
+  /// The policy said that it would be in time.
+  bool is_promised = false;
   /// Of this node's own prefill: chunks, and the rest of a recompute.
   Duration computed{0};
 };

@@ -13,6 +13,7 @@ std::span<const Experiment> all_experiments() {
       Experiment{"e4", "incast: 32 prefill nodes into 8 to 1 decode nodes", incast_test},
       Experiment{"e5", "clusters of 16 to 128 nodes, racks oversubscribed up to 4 to 1", size_test},
       Experiment{"e7", "lost messages", fault_test},
+      Experiment{"e8", "deadlines promised with 0.99 against those that were kept", promise_test},
       Experiment{"cluster", "the recorded chat service on 64 nodes", cluster_test},
       Experiment{"two-ended", "compute the front while the back arrives, 0.4 to 5 Gbit/s", two_ended_test},
       Experiment{"idle", "an idle link of 100 Gbit/s and more, against plain raw rows", idle_link_test},

@@ -39,6 +39,8 @@ Report idle_link_test(const Inputs& inputs);
 Report shared_link_test(const Inputs& inputs);
 /// The recorded service on 64 nodes.
 Report cluster_test(const Inputs& inputs);
+/// Deadlines promised with 0.99 against those kept, links that vary included.
+Report promise_test(const Inputs& inputs);
 /// Many prefill nodes into few decode nodes.
 Report incast_test(const Inputs& inputs);
 /// Clusters of several sizes and oversubscribed racks.

@@ -2,10 +2,12 @@
 
 #include <set>
 
+#include "scheduler/admission.h"
 #include "scheduler/cost.h"
 #include "scheduler/estimator.h"
 #include "scheduler/in_flight.h"
 #include "scheduler/policy.h"
+#include "scheduler/sim/random.h"
 
 namespace sluice::scheduler {
 namespace {
@@ -99,6 +101,20 @@ TEST(InFlight, IdleTimeIsNotCountedAsTransfer) {
   EXPECT_EQ(delivery->span, 20 * kMillisecond);
   EXPECT_EQ(flying.bytes(), Bytes(0));
   EXPECT_FALSE(flying.arrive(unit, Part::kBase, Duration(0), Instant(131 * kMillisecond)).has_value());
+}
+
+TEST(Admission, KeepsAsManyAsWasSaidWhateverIsForecast) {
+  // What really comes is up to three times what was forecast; a deadline is promised where the margin allows.
+  Admission admission(PartsPerMillion(990'000));
+  sim::Random random(3);
+  for (int i = 0; i < 40'000; ++i) {
+    const Duration forecast(1'000'000 + static_cast<std::int64_t>(random.below(1'000'000)));
+    const Duration truth = forecast / 2 + forecast * static_cast<std::int64_t>(random.below(250)) / 100;
+    const Duration slack(static_cast<std::int64_t>(random.below(10'000'000)));
+    if (admission.stretched(forecast) <= slack) admission.on_end(truth <= slack);
+  }
+  EXPECT_GT(admission.promised(), 10'000U);
+  EXPECT_NEAR(static_cast<double>(admission.kept()) / static_cast<double>(admission.promised()), 0.99, 0.003);
 }
 
 TEST(Cost, PrefillIsLinearPlusPairsAndSaturates) {
