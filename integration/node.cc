@@ -107,7 +107,7 @@ Result<void> Node::start() {
       *context_, *decode_, [this](const std::string& peer) { return find_session(peer); },
       RequestService::Options{options_.policy, options_.quality_floor, options_.quality_target, options_.deadline,
                               costs});
-  const transport::EndpointParts parts{parts_.loop,  *stream_,      data_.get(),
+  const transport::EndpointParts parts{loop_,        *stream_,      data_.get(),
                                        parts_.clock, parts_.events, static_cast<transport::SessionHandler&>(*this)};
   SLUICE_ASSIGN(endpoint_, transport::Endpoint::open(parts, options_.endpoint, identity()));
   peers_.resize(options_.peers.size(), nullptr);

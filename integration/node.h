@@ -18,6 +18,7 @@
 #include "integration/prefill_service.h"
 #include "integration/request_service.h"
 #include "integration/store.h"
+#include "transport/asio_loop.h"
 #include "transport/endpoint.h"
 
 namespace sluice::integration {
@@ -120,6 +121,7 @@ class Node final : private transport::SessionHandler {
 
   NodeOptions options_;
   NodeParts parts_;
+  transport::AsioLoop loop_{parts_.loop};
   std::unique_ptr<transport::StreamFabric> stream_;
   std::unique_ptr<transport::DataFabric> data_;
   std::unique_ptr<transport::Endpoint> endpoint_;

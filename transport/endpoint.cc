@@ -95,7 +95,7 @@ class NodeEndpoint final : public Endpoint {
   std::uint64_t new_key() { return (static_cast<std::uint64_t>(random_()) << 32U) | random_(); }
 
   void session_ended(PeerId peer) {
-    asio::post(home_.parts.loop, [this, peer] {
+    home_.parts.loop.post([this, peer] {
       sessions_.erase(peer);
       report_closed();
     });
@@ -105,14 +105,14 @@ class NodeEndpoint final : public Endpoint {
     if (!closing_ || !sessions_.empty() || !closed_) return;
     std::function<void()> done;
     done.swap(closed_);
-    asio::post(home_.parts.loop, std::move(done));
+    home_.parts.loop.post(std::move(done));
   }
 
   // Many slots may come back in one turn of the loop; the sessions are told once, after it.
   void slot_freed() {
     if (telling_ || sessions_.empty()) return;
     telling_ = true;
-    asio::post(home_.parts.loop, [this] {
+    home_.parts.loop.post([this] {
       telling_ = false;
       std::vector<PeerId> peers;
       for (const auto& [peer, session] : sessions_) peers.push_back(peer);

@@ -10,8 +10,8 @@
 #include "base/event_sink.h"
 #include "base/quantity.h"
 #include "base/result.h"
-#include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/loop.h"
 #include "transport/message.h"
 #include "transport/session.h"
 
@@ -19,7 +19,7 @@ namespace sluice::transport {
 
 /// What an Endpoint stands on. All must outlive it.
 struct EndpointParts {
-  asio::io_context& loop;
+  Loop& loop;
   StreamFabric& stream;
   /// nullptr = DATA goes over the stream.
   DataFabric* data = nullptr;
@@ -57,7 +57,8 @@ class Endpoint {
   virtual const std::string& listen_address() const = 0;
   /// Connects and greets once. `done` is called once; on success after SessionHandler::on_up.
   virtual void connect(const std::string& address, std::function<void(Result<Session*>)> done) = 0;
-  /// Tells peers that no new requests are taken; rejects new ones with kDraining. Running ones go on.
+  /// Tells peers that no new requests are taken; rejects theirs with kDraining. Running ones go on, and the owner may
+  /// still open what it had promised to somebody before.
   virtual void drain() = 0;
   /// Requests running in either direction, over all sessions.
   virtual std::size_t running_requests() const = 0;

@@ -29,7 +29,7 @@ PeerSession::PeerSession(SessionHome& home, PeerId peer, std::uint64_t data_key)
       peer_(peer),
       data_key_(data_key),
       data_sink_(*this),
-      timer_(home.parts.loop),
+      alarm_(home.parts.loop.make_alarm()),
       heartbeat_(home.options.heartbeat, home.options.misses, home.parts.clock.now()) {}
 
 void PeerSession::start(SessionRole role, std::unique_ptr<Channel> channel, Connected connected) {
@@ -50,8 +50,6 @@ Hello PeerSession::our_hello() const {
   hello.data_key = data_key_;
   return hello;
 }
-
-void PeerSession::post(std::function<void()> task) { asio::post(home_.parts.loop, std::move(task)); }
 
 Result<std::span<std::byte>> PeerSession::place(const FrameHeader& header) {
   const std::size_t length = header.length.count();
@@ -254,10 +252,7 @@ void PeerSession::arm() {
 void PeerSession::wake_by(Instant point) {
   if (closing_ || point >= armed_for_) return;
   armed_for_ = point;
-  timer_.expires_after(std::max(point - now(), kShortestSleep));
-  timer_.async_wait([this](const boost::system::error_code& stopped) {
-    if (!stopped) tick();
-  });
+  alarm_->set(std::max(point - now(), kShortestSleep), [this] { tick(); });
 }
 
 void PeerSession::tick() {
@@ -286,7 +281,7 @@ void PeerSession::close(Error error) {
   if (closing_) return;
   closing_ = true;
   down_error_ = error;
-  timer_.cancel();
+  alarm_->cancel();
   control_->close(error);
   if (data_ != nullptr) data_->close(error);
   post([this] { fail_requests(); });

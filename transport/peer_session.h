@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 #include "base/event_sink.h"
-#include "transport/asio.h"
 #include "transport/endpoint.h"
 #include "transport/fabric.h"
 #include "transport/heartbeat.h"
@@ -112,7 +111,7 @@ class PeerSession final : public Session, private FrameSink {
   Result<void> on_sender_message(const FrameHeader& header, std::span<const std::byte> payload);
   void send_control(MessageType type, UnitKey unit, std::vector<std::byte> payload);
   void send_frame(FrameHeader header, std::vector<std::byte> payload);
-  void post(std::function<void()> task);
+  void post(std::function<void()> task) { home_.parts.loop.post(std::move(task)); }
 
   // Time and end.
   void arm();
@@ -162,7 +161,7 @@ class PeerSession final : public Session, private FrameSink {
   bool starved_ = false;
   Error down_error_;
 
-  asio::steady_timer timer_;
+  std::unique_ptr<Alarm> alarm_;
   Instant armed_for_ = Instant::never();
   Instant handshake_deadline_ = Instant::never();
   Heartbeat heartbeat_;

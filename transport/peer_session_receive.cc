@@ -5,7 +5,7 @@ namespace sluice::transport {
 
 Result<void> PeerSession::open(const OpenRequest& request) {
   if (!up_ || closing_) return Error{ErrorCode::kPeerLost, 0, "open"};
-  if (remote_draining_ || home_.draining) return Error{ErrorCode::kDraining, 0, "open"};
+  if (remote_draining_) return Error{ErrorCode::kDraining, 0, "open"};
   if (request.remaining <= Duration(0)) return Error{ErrorCode::kInvalidArgument, 0, "open without time left"};
   if (request.tokens.size() > kMaxPromptTokens) return Error{ErrorCode::kPromptTooLong, 0, "open"};
   if (receivers_.contains(request.request)) return Error{ErrorCode::kAlreadyExists, 0, "open"};

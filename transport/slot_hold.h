@@ -19,7 +19,7 @@ class SlotReturn {
 };
 
 /// The verified bytes of one part, in the ring. Gives the slot back when it dies. Move-only.
-/// Threads: may be moved to and destroyed on another thread; the io_context must still exist then.
+/// Threads: may be moved to and destroyed on another thread; the loop must still exist then.
 class SlotHold {
  public:
   SlotHold() = default;

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/event_sink.h"
-#include "transport/asio.h"
+#include "transport/loop.h"
 #include "transport/ring.h"
 #include "transport/slot_hold.h"
 
@@ -16,7 +16,7 @@ namespace sluice::transport {
 /// Threads: the loop's, but for release().
 class Staging final : public SlotReturn, public std::enable_shared_from_this<Staging> {
  public:
-  Staging(std::unique_ptr<Ring> ring, asio::io_context& loop, const Clock& clock, EventSink& events)
+  Staging(std::unique_ptr<Ring> ring, Loop& loop, const Clock& clock, EventSink& events)
       : ring_(std::move(ring)), loop_(loop), clock_(&clock), events_(&events) {}
 
   Result<Slot> take(Bytes size) { return ring_->take(size); }
@@ -31,7 +31,7 @@ class Staging final : public SlotReturn, public std::enable_shared_from_this<Sta
   }
   /// At once on the loop thread, else by a post to it.
   void release(SlotIndex slot, Generation generation) override {
-    asio::dispatch(loop_, [self = shared_from_this(), slot, generation] { self->free(slot, generation); });
+    loop_.dispatch([self = shared_from_this(), slot, generation] { self->free(slot, generation); });
   }
 
   void set_on_free(std::function<void()> on_free) { on_free_ = std::move(on_free); }
@@ -45,7 +45,7 @@ class Staging final : public SlotReturn, public std::enable_shared_from_this<Sta
 
  private:
   std::unique_ptr<Ring> ring_;
-  asio::io_context& loop_;
+  Loop& loop_;
   const Clock* clock_;
   EventSink* events_;
   std::function<void()> on_free_;

@@ -42,6 +42,7 @@ HELP = """usage: ./dev VERB [arguments]
   quality setup    PyTorch, wheels and models of the quality harness (opt-in, 1.5 GB of disk)
   quality ARGS     runs it: dump, compare, selfcheck; --help tells more
   fuzz [SECONDS]   each libFuzzer target for so long (30)
+  seeds [ARGS]     the simulated cluster of the transport: --count N (1000000), --first N or fresh (1)
   docs             links, glossary and doc comments of the tree are checked
   claims [run ID]  lists the claims of docs/claims.toml, or runs those named
   clean [--cache]  removes build/, with --cache also the shared cache
@@ -202,6 +203,13 @@ class Loop:
         print("clang-tidy: nothing found")
         return 0
 
+    def seeds(self, arguments):
+        self.setup()
+        folder = self.build("release", ["transport_seeds"])
+        run_shown([str(folder / "tests/sim/transport_seeds"), "--count", "1000000", *arguments], "the simulated cluster")
+        self.phases.print_summary()
+        return 0
+
     def fuzz(self, seconds):
         self.setup()
         folder = self.build("fuzz", ["fuzzers"])
@@ -291,6 +299,7 @@ def perform(loop, verb, arguments):
         "bench": lambda: loop.bench(arguments),
         "tidy": loop.tidy,
         "quality": lambda: loop.quality(arguments),
+        "seeds": lambda: loop.seeds(arguments),
         "fuzz": lambda: loop.fuzz(arguments[0] if arguments else "30"),
     }
     if verb in simple:

@@ -9,6 +9,7 @@
 #include <future>
 #include <thread>
 
+#include "transport/asio_loop.h"
 #include "transport/endpoint.h"
 #include "transport/tcp/tcp_fabric.h"
 #include "transport/ucx/ucx_fabric.h"
@@ -100,7 +101,7 @@ struct BenchNode {
     if (with_ucx) data = std::move(ucx::open_ucx_fabric(loop, {})).value();
     NodeIdentity identity;
     identity.epoch = Epoch(epoch);
-    const EndpointParts endpoint_parts{loop, *stream, data.get(), clock, events, handler};
+    const EndpointParts endpoint_parts{turns, *stream, data.get(), clock, events, handler};
     endpoint = std::move(Endpoint::open(endpoint_parts, options, identity)).value();
   }
   void close() {
@@ -115,6 +116,7 @@ struct BenchNode {
   }
 
   asio::io_context loop{1};
+  AsioLoop turns{loop};
   asio::executor_work_guard<asio::io_context::executor_type> work{loop.get_executor()};
   MonotonicClock clock;
   NullEventSink events;

@@ -48,15 +48,21 @@ class Judge(unittest.TestCase):
 
     def test_all_must_hold(self):
         out = io.StringIO()
-        self.assertFalse(run_claims.run_all([claim("true"), claim("false")], pathlib.Path("."), out))
+        self.assertFalse(run_claims.run_all([claim("true"), claim("false")], pathlib.Path("."), out=out))
         self.assertEqual(out.getvalue().splitlines(), ["test.1 holds 0 (bar == 0)", "test.1 falls short 1 (bar == 0)"])
-        self.assertTrue(run_claims.run_all([claim("true")], pathlib.Path("."), out))
+        self.assertTrue(run_claims.run_all([claim("true")], pathlib.Path("."), out=out))
 
 
 class ListOfClaims(unittest.TestCase):
     def entry(self, **changes):
         fields = {"sentence": "S.", "command": "true", "figure": "exit", "bar": "== 0"} | changes
         return "[a.1]\n" + "\n".join(f'{key} = "{value}"' for key, value in fields.items() if value is not None)
+
+    def test_what_cannot_be_tried_here_counts_only_where_it_may_not_be_skipped(self):
+        for may_skip in (False, True):
+            out = io.StringIO()
+            self.assertEqual(run_claims.run_all([claim("exit 77")], pathlib.Path("."), may_skip, out), may_skip)
+            self.assertIn("cannot be tried here", out.getvalue())
 
     def test_the_tree_s_own_list_is_well_formed_and_covers_each_row(self):
         claims = parse_claims((run_claims.ROOT / "docs/claims.toml").read_text(encoding="utf-8"))

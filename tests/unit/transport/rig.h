@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/event_sink.h"
+#include "transport/asio_loop.h"
 #include "transport/endpoint.h"
 #include "transport/tcp/tcp_fabric.h"
 
@@ -134,11 +135,14 @@ struct RigOptions {
 
 class Rig {
   asio::io_context own_loop_{1};
+  AsioLoop turns_;
 
  public:
-  explicit Rig(const RigOptions& options = {}) : loop(own_loop_) { open(options); }
+  explicit Rig(const RigOptions& options = {}) : turns_(own_loop_), loop(own_loop_) { open(options); }
   /// On a loop that outlives the rig, since something else of the test ends there.
-  Rig(asio::io_context& shared_loop, const RigOptions& options) : loop(shared_loop) { open(options); }
+  Rig(asio::io_context& shared_loop, const RigOptions& options) : turns_(shared_loop), loop(shared_loop) {
+    open(options);
+  }
   ~Rig() { shut(); }
 
   /// Turns the loop until `done`, or fails the test after a generous bound of real time.
@@ -254,7 +258,7 @@ class Rig {
 
   std::unique_ptr<Endpoint> open_node(Node& node, DataFabric* data, const EndpointOptions& options,
                                       const NodeIdentity& identity) {
-    const EndpointParts parts{loop, *node.stream, data, clock, node.events, node.handler};
+    const EndpointParts parts{turns_, *node.stream, data, clock, node.events, node.handler};
     auto endpoint = Endpoint::open(parts, options, identity);
     SLUICE_ASSERT(endpoint.has_value());
     return std::move(endpoint).value();

@@ -168,6 +168,17 @@ TEST(Session, AnnounceAndGoawayAreTold) {
   EXPECT_EQ(rig.decode_session->open(Rig::request(7)).error().code, ErrorCode::kDraining);
 }
 
+TEST(Session, WhoDrainsMayStillOpenWhatItPromised) {
+  Rig rig;
+  ASSERT_TRUE(rig.join());
+  rig.serve(2, 5000);
+  rig.fetch(2);
+  rig.decode.endpoint->drain();
+  ASSERT_TRUE(rig.run_until([&] { return rig.prefill.handler.goaways == 1; }));
+  ASSERT_TRUE(rig.decode_session->open(Rig::request(7)));
+  EXPECT_TRUE(rig.run_until([&] { return rig.received[RequestId(7)].size() == 2; }));
+}
+
 TEST(Session, RoundTripIsMeasured) {
   RigOptions options;
   options.endpoint.heartbeat = std::chrono::milliseconds(5);

@@ -1,0 +1,186 @@
+#include "transport/sim/sim_pipe.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace sluice::transport::sim {
+namespace {
+
+/// Queued control frames get so long to leave after close().
+constexpr Duration kLinger = std::chrono::milliseconds(1);
+constexpr std::uint64_t kMostPieces = 3;
+
+std::span<const std::byte> payload_of(const OutgoingFrame& frame) {
+  return frame.owned.empty() ? frame.payload : std::span<const std::byte>(frame.owned);
+}
+
+}  // namespace
+
+void PipeEnd::join(const std::shared_ptr<PipeEnd>& one, const std::shared_ptr<PipeEnd>& other) {
+  one->peer_ = other;
+  other->peer_ = one;
+}
+
+void PipeEnd::start(FrameSink& sink) {
+  sink_ = &sink;
+  if (cut_) loop_.post([self = shared_from_this()] { self->tell_closed(); });  // it broke before
+}
+
+Result<void> PipeEnd::send(OutgoingFrame frame) {
+  if (closing_ || cut_) return Error{ErrorCode::kPeerLost, 0, "simulated channel"};
+  const Bytes size(kFrameHeaderSize + payload_of(frame).size());
+  if (queued_ + size > options_.queue) return Error{ErrorCode::kQueueFull, 0, "simulated channel"};
+  queued_ += size;
+  (frame.header.type == MessageType::kData ? data_ : control_).push_back(std::move(frame));
+  if (!sending_) loop_.post([self = shared_from_this()] { self->send_next(); });
+  sending_ = true;
+  return {};
+}
+
+void PipeEnd::send_next() {
+  std::deque<OutgoingFrame>& queue = control_.empty() ? data_ : control_;
+  sending_ = !queue.empty() && !cut_;
+  if (!sending_) return;
+  leaving_ = std::move(queue.front());
+  queue.pop_front();
+  launch(*leaving_);
+  const Duration busy = time_to_send(Bytes(kFrameHeaderSize + payload_of(*leaving_).size()), options_.rate);
+  loop_.at(world_.now() + busy, [self = shared_from_this()] { self->sent(); });
+}
+
+void PipeEnd::launch(const OutgoingFrame& frame) {
+  const std::shared_ptr<PipeEnd> peer = peer_.lock();
+  if (peer == nullptr) return;
+  const std::span<const std::byte> payload = payload_of(frame);
+  const std::size_t size = payload.size();
+  const auto flight = std::make_shared<Flight>(Flight{encode(frame.header), {payload.begin(), payload.end()}});
+  if (options_.corrupt_one_in != 0 && world_.one_in(options_.corrupt_one_in)) {
+    const std::size_t bit = world_.between(0, 8 * (kFrameHeaderSize + size) - 1);
+    const std::size_t byte = bit / 8;
+    (byte < kFrameHeaderSize ? flight->header[byte] : flight->payload[byte - kFrameHeaderSize]) ^= std::byte{1}
+                                                                                                   << (bit % 8);
+  }
+  Instant at = world_.now() + options_.delay;
+  world_.at(at, [peer, flight] { peer->arrive([peer, flight] { peer->take_header(*flight); }); });
+  const std::uint64_t pieces = size == 0 ? 0 : std::min<std::uint64_t>(size, world_.between(1, kMostPieces));
+  for (std::uint64_t piece = 0; piece < pieces; ++piece) {
+    const std::size_t from = size * piece / pieces;
+    const std::size_t count = size * (piece + 1) / pieces - from;
+    at = at + time_to_send(Bytes(count), options_.rate);
+    world_.at(at, [peer, flight, from, count] {
+      peer->arrive([peer, flight, from, count] { peer->take_piece(*flight, from, count); });
+    });
+  }
+  world_.at(at, [peer, flight] { peer->arrive([peer, flight] { peer->take_end(*flight); }); });
+}
+
+void PipeEnd::sent() {
+  if (leaving_) settle(*std::exchange(leaving_, std::nullopt), {});
+  send_next();
+}
+
+void PipeEnd::settle(OutgoingFrame frame, const Result<void>& outcome) {
+  queued_ = queued_ - Bytes(kFrameHeaderSize + payload_of(frame).size());
+  if (const auto done = std::exchange(frame.on_sent, nullptr)) done(outcome);
+}
+
+void PipeEnd::drop(RequestId request) {
+  const auto ended = std::stable_partition(
+      data_.begin(), data_.end(), [&](const OutgoingFrame& frame) { return frame.header.unit.request != request; });
+  for (auto frame = ended; frame != data_.end(); ++frame) {
+    loop_.post([self = shared_from_this(), dropped = std::make_shared<OutgoingFrame>(std::move(*frame))] {
+      self->settle(std::move(*dropped), Error{ErrorCode::kAborted, 0, "dropped"});
+    });
+  }
+  data_.erase(ended, data_.end());
+}
+
+void PipeEnd::arrive(std::function<void()> what) {
+  if (is_held_) return held_.push_back(std::move(what));
+  loop_.at(world_.now(), [self = shared_from_this(), what = std::move(what)] {
+    if (!self->cut_ && !self->told_ && self->sink_ != nullptr) what();
+  });
+}
+
+void PipeEnd::release() {
+  is_held_ = false;
+  std::vector<std::function<void()>> held;
+  held.swap(held_);
+  for (std::function<void()>& what : held) arrive(std::move(what));
+}
+
+void PipeEnd::take_header(const Flight& flight) {
+  if (closing_) return;
+  const Result<FrameHeader> header = decode_frame(flight.header);
+  if (!header) return close(header.error());
+  if (header->length.count() != flight.payload.size() || header->length > max_payload(header->type)) {
+    return close({ErrorCode::kProtocolViolation, 0, "frame length"});
+  }
+  const Result<std::span<std::byte>> place = sink_->place(*header);
+  if (!place) return close(place.error());
+  SLUICE_ASSERT(place->empty() || place->size() == flight.payload.size());
+  reception_ = Reception{*header, *place};
+  sink_->on_progress(Bytes(kFrameHeaderSize));
+}
+
+void PipeEnd::take_piece(const Flight& flight, std::size_t from, std::size_t size) {
+  if (!reception_) return;
+  if (!reception_->place.empty()) std::memcpy(reception_->place.data() + from, flight.payload.data() + from, size);
+  sink_->on_progress(Bytes(size));
+}
+
+void PipeEnd::take_end(const Flight& flight) {
+  if (!reception_) return;
+  const Reception whole = *std::exchange(reception_, std::nullopt);
+  const bool was_dropped = whole.place.empty() && !flight.payload.empty();  // as the sink asked
+  if (!was_dropped) sink_->on_frame(whole.header, whole.place);
+}
+
+void PipeEnd::close(Error error) {
+  if (closing_) return;
+  closing_ = true;
+  error_ = error;
+  forget_data({ErrorCode::kAborted, 0, "channel closes"});
+  loop_.at(world_.now() + kLinger, [self = shared_from_this()] { self->tell_closed(); });
+}
+
+void PipeEnd::cut(Error error) {
+  if (cut_) return;
+  cut_ = true;
+  control_.clear();
+  if (closing_) return;
+  closing_ = true;
+  error_ = error;
+  forget_data(error);
+  loop_.post([self = shared_from_this()] { self->tell_closed(); });
+}
+
+void PipeEnd::forget_data(Error why) {
+  for (OutgoingFrame& frame : data_) {
+    loop_.post([self = shared_from_this(), forgotten = std::make_shared<OutgoingFrame>(std::move(frame)), why] {
+      self->settle(std::move(*forgotten), why);
+    });
+  }
+  data_.clear();
+}
+
+void PipeEnd::tell_closed() {
+  if (told_ || sink_ == nullptr) return;
+  // Nothing of this end may write into the sink's memory from here on.
+  if (reception_) {
+    const FrameHeader header = std::exchange(reception_, std::nullopt)->header;
+    sink_->on_dropped(header);
+  }
+  if (leaving_) settle(*std::exchange(leaving_, std::nullopt), error_);
+  cut_ = true;
+  told_ = true;
+  if (const std::shared_ptr<PipeEnd> peer = peer_.lock()) {
+    const Error gone{ErrorCode::kPeerLost, 0, "the peer closed"};
+    world_.after(options_.delay, [peer, gone] { peer->arrive([peer, gone] { peer->cut(gone); }); });
+  }
+  FrameSink& sink = *std::exchange(sink_, nullptr);
+  sink.on_closed(error_);
+}
+
+}  // namespace sluice::transport::sim

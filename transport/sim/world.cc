@@ -1,0 +1,76 @@
+#include "transport/sim/world.h"
+
+#include <algorithm>
+
+namespace sluice::transport::sim {
+namespace {
+
+/// A task that was posted takes its turn within this.
+constexpr Duration kLongestTurn = std::chrono::microseconds(20);
+
+class NodeAlarm final : public Alarm {
+ public:
+  NodeAlarm(World& world, NodeLoop& loop) : world_(world), loop_(loop) {}
+  ~NodeAlarm() override { cancel(); }
+
+  void set(Duration after, std::function<void()> ring) override {
+    const std::uint64_t setting = *settings_ += 1;
+    loop_.at(world_.now() + after, [settings = settings_, setting, ring = std::move(ring)] {
+      if (*settings == setting) ring();
+    });
+  }
+  void cancel() override { *settings_ += 1; }
+
+ private:
+  World& world_;
+  NodeLoop& loop_;
+  std::shared_ptr<std::uint64_t> settings_ = std::make_shared<std::uint64_t>(0);
+};
+
+}  // namespace
+
+void World::at(Instant due, std::function<void()> task) {
+  tasks_.emplace(std::pair(std::max(due, now_), given_++), std::move(task));
+}
+
+bool World::run_one(Instant bound) {
+  if (tasks_.empty() || tasks_.begin()->first.first > bound) return false;
+  auto next = tasks_.extract(tasks_.begin());
+  now_ = next.key().first;
+  next.mapped()();
+  return true;
+}
+
+std::uint64_t World::between(std::uint64_t low, std::uint64_t high) { return low + random_() % (high - low + 1); }
+
+Duration World::between(Duration low, Duration high) {
+  return low + Duration(static_cast<std::int64_t>(between(0, static_cast<std::uint64_t>((high - low).count()))));
+}
+
+void NodeLoop::post(std::function<void()> task) {
+  last_post_ = std::max(last_post_, world_.now() + world_.between(Duration(0), kLongestTurn));
+  at(last_post_, std::move(task));
+}
+
+std::unique_ptr<Alarm> NodeLoop::make_alarm() { return std::make_unique<NodeAlarm>(world_, *this); }
+
+void NodeLoop::at(Instant due, std::function<void()> task) {
+  world_.at(due, [this, task = std::move(task)]() mutable { run(std::move(task)); });
+}
+
+void NodeLoop::run(std::function<void()> task) {
+  if (dead_) return missed_.push_back(std::move(task));
+  if (world_.now() < paused_until_) return at(paused_until_, std::move(task));
+  task();
+}
+
+void NodeLoop::revive() {
+  dead_ = false;
+  std::vector<std::function<void()>> missed;
+  missed.swap(missed_);
+  for (std::function<void()>& task : missed) post(std::move(task));
+}
+
+void NodeLoop::pause(Duration span) { paused_until_ = std::max(paused_until_, world_.now() + span); }
+
+}  // namespace sluice::transport::sim
