@@ -23,6 +23,8 @@ constexpr std::int64_t kRawMargin = 32;
 constexpr std::size_t kFewRequests = 4;
 /// Looks that one event may cost; the rest follow with a Tick at once.
 constexpr std::size_t kMostLooks = 16;
+/// Refinements that one grant considers.
+constexpr std::size_t kMostTries = 4;
 /// Requests whose floors are weighed against a whole part that would go before them; among more, none goes.
 constexpr std::size_t kMostWeighed = 64;
 /// A link on which two requests were open at once is shared for so long: floors come before anything that is more.
@@ -97,7 +99,7 @@ bool Planner::look(Listed& listed, Instant now, Actions& out) {
   plan_front(request, now);
   promise(listed, now, out);
   if (end_delivered(request, now, out) || end_undeliverable(listed, now, out)) return true;
-  refresh(listed);
+  refresh(listed, now);
   if (request.parts_in_flight() == 0 && is_at_floor(request)) {
     const auto candidate = steepest(request, now);
     const bool is_worth_it = candidate && fits(request, *candidate, refinement_limit(request, now), now);
@@ -137,11 +139,11 @@ void Planner::recompute(RequestState& request, Reason reason, const Inputs& inpu
   board_.recompute(request, reason, inputs, out);
 }
 
-void Planner::refresh(Listed& listed) {
+void Planner::refresh(Listed& listed, Instant now) {
   RequestState& request = listed.state;
   Figures figures;
   figures.floor_bytes = floor_bytes(board_, request);
-  figures.is_needy = request.next_needy().has_value();
+  figures.is_needy = !waits_for_offers(request, now) && request.next_needy().has_value();
   figures.is_bare = request.below_floor_planned() > request.hopeless();
   figures.wants_compute = request.computed_chunks() < request.reserved_chunks();
   if (!figures.is_bare && request.quality().planned < request.target_sum()) {
@@ -239,7 +241,7 @@ bool Planner::grant_needed(Instant now, Actions& out) {
   urgent_ = is_patient ? Bytes(0) : urgent_ + request.units()[*index].sizes[part];
   const Reason reason = is_aged ? Reason::kAged : reason_for(part, choice.reason);
   board_.grant(request, {*index, part, reason, choice.inputs}, out);
-  refresh(*listed);
+  refresh(*listed, now);
   return true;
 }
 
@@ -392,8 +394,10 @@ bool Planner::fits(const RequestState& request, const Refinement& refinement, co
 
 bool Planner::grant_refinement(Instant now, Actions& out) {
   RequestList& requests = board_.requests();
-  // Bases come first: while one could be granted and there is no room, nothing else is.
-  while (!requests.has_bare()) {
+  // Bases come first: while one could be granted and there is no room, nothing else is. The next arrival goes on where
+  // one event stops.
+  for (std::size_t tries = 0; !requests.has_bare(); ++tries) {
+    if (tries >= kMostTries && board_.in_flight().count() > 0) return false;
     Listed* listed = requests.steepest();
     if (listed == nullptr) return false;
     RequestState& request = listed->state;
@@ -404,7 +408,7 @@ bool Planner::grant_refinement(Instant now, Actions& out) {
       inputs.bytes = best->bytes;
       inputs.predicted = time_to_send(board_.in_flight().bytes() + best->bytes, inputs.rate);
       board_.grant(request, {best->unit, best->part, Reason::kSteepestRefinement, inputs}, out);
-      refresh(*listed);
+      refresh(*listed, now);
       return true;
     }
     if (end_refined(request, best, now, out)) return true;
@@ -422,8 +426,9 @@ void Planner::set_timer(Listed& listed, Instant now) {
   const bool waits_for_others = !is_at_floor(request) && request.opened().recompute == Duration::max() &&
                                 request.opened().deadline_kind == DeadlineKind::kHard &&
                                 now < board_.last_call(request);
-  if (waits_for_others) return board_.requests().wake(listed, board_.last_call(request));
-  Instant next = now + kLongestRecheck;
+  if (waits_for_others && !waits_for_offers(request, now))
+    return board_.requests().wake(listed, board_.last_call(request));
+  Instant next = now + (waits_for_offers(request, now) ? kShortestRecheck : kLongestRecheck);
   if (request.opened().deadline != Instant::never()) {
     const Duration slack = request.opened().deadline - now;
     next = now + std::clamp(slack / kRechecksPerSlack, kShortestRecheck, kLongestRecheck);

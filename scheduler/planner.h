@@ -46,7 +46,7 @@ class Planner final : public Policy {
   bool look(Listed& listed, Instant now, Actions& out);
   void look_at_due(Instant now, Actions& out);
   /// What others see of the request.
-  void refresh(Listed& listed);
+  void refresh(Listed& listed, Instant now);
   void set_timer(Listed& listed, Instant now);
 
   /// Says once whether the deadline will be kept.
@@ -67,6 +67,8 @@ class Planner final : public Policy {
   void grant_compute(Instant now, Actions& out);
 
   bool may_compute(const RequestState& request) const;
+  /// Which end a unit belongs to is known when all are: until then, and not for long, none is granted.
+  bool waits_for_offers(const RequestState& request, Instant now) const;
   /// How many chunks of the front are kept for compute.
   void plan_front(RequestState& request, Instant now);
   bool is_reached_by_link(const RequestState& request, Instant limit, Instant now) const;

@@ -8,6 +8,8 @@ namespace {
 
 /// A computed front is planned with this part of its time to spare.
 constexpr std::int64_t kComputeSpare = 16;
+/// Offers of a prompt that the peer has come at once.
+constexpr Duration kOfferWait{5'000'000};
 
 }  // namespace
 
@@ -27,6 +29,10 @@ void Planner::grant_compute(Instant now, Actions& out) {
 bool Planner::may_compute(const RequestState& request) const {
   const RequestOpened& opened = request.opened();
   return board_.options().computes_front && opened.prefill && opened.mode == Mode::kReuse;
+}
+
+bool Planner::waits_for_offers(const RequestState& request, Instant now) const {
+  return may_compute(request) && !request.is_all_offered() && now < request.accepted_at() + kOfferWait;
 }
 
 bool Planner::is_reached_by_link(const RequestState& request, Instant limit, Instant now) const {

@@ -14,6 +14,7 @@ std::span<const Experiment> all_experiments() {
       Experiment{"e5", "clusters of 16 to 128 nodes, racks oversubscribed up to 4 to 1", size_test},
       Experiment{"e7", "lost messages", fault_test},
       Experiment{"e8", "deadlines promised with 0.99 against those that were kept", promise_test},
+      Experiment{"e10", "what E2's gap does when one assumption is another", sensitivity_test},
       Experiment{"cluster", "the recorded chat service on 64 nodes", cluster_test},
       Experiment{"two-ended", "compute the front while the back arrives, 0.4 to 5 Gbit/s", two_ended_test},
       Experiment{"idle", "an idle link of 100 Gbit/s and more, against plain raw rows", idle_link_test},

@@ -31,6 +31,8 @@ std::span<const Experiment> all_experiments();
 Report cachegen_test(const Inputs& inputs);
 /// One request, 0.4 to 100 Gbit/s, 2K to 128K tokens, every kind of link: the gap to the clairvoyant optimum.
 Report single_request_sweep(const Inputs& inputs);
+/// The gap when one assumption is changed at a time.
+Report sensitivity_test(const Inputs& inputs);
 /// Front computed, back loaded, against the better of either alone.
 Report two_ended_test(const Inputs& inputs);
 /// An idle fast link: does the planner cost anything over plain raw rows?

@@ -39,6 +39,12 @@ Job request_of(Tokens tokens, const CodecModel& codec, const PrefillCost& prefil
   return job;
 }
 
+void begin_with_job(Link& link) {
+  for (Link::Phase& phase : link.phases) {
+    if (phase.since > Duration(0)) phase.since += Duration(1'000'000'000);
+  }
+}
+
 PolicyOptions options_of(const Trial& trial) {
   PolicyOptions options;
   options.decode = trial.codec.decode;

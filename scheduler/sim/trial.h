@@ -18,6 +18,9 @@ PrefillCost fast_prefill();
 /// The same at a quarter of that (an A40 or so, which CacheGen was measured on). Assumed.
 PrefillCost slow_prefill();
 
+/// Moves what a link does from the start of virtual time to the start of a job, a second later.
+void begin_with_job(Link& link);
+
 /// Everything about one run but the policy's name.
 struct Trial {
   Link link;

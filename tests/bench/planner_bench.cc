@@ -38,6 +38,26 @@ constexpr BitsPerSecond kRate{100'000'000'000};
 constexpr Bytes kUnitRows{4 * 1024 * 1024};
 constexpr Duration kRtt{20'000};
 
+/// What one event took, how many actions it led to, and which kind it was.
+struct Time {
+  std::int64_t nanoseconds = 0;
+  std::size_t actions = 0;
+  std::size_t kind = 0;
+};
+
+/// The time below which so many thousandths of the events lie that `counts` accepts; 0 when there are none.
+template <typename Counts>
+long long percentile(const std::vector<Time>& times, std::size_t thousandths, Counts counts) {
+  std::vector<std::int64_t> chosen;
+  for (const Time& time : times) {
+    if (counts(time)) chosen.push_back(time.nanoseconds);
+  }
+  if (chosen.empty()) return 0;
+  const auto at = chosen.begin() + static_cast<std::ptrdiff_t>((chosen.size() - 1) * thousandths / 1000);
+  std::nth_element(chosen.begin(), at, chosen.end());
+  return static_cast<long long>(*at);
+}
+
 /// Keeps so many requests open over a link that never rests: each that ends is followed by another.
 class Load {
  public:
@@ -65,7 +85,7 @@ class Load {
     }
   }
 
-  std::vector<std::int64_t>& times() { return times_; }
+  std::vector<Time>& times() { return times_; }
   std::uint64_t allocations_seen() const { return allocated_; }
   std::size_t live() const { return planner_.board().requests().size(); }
 
@@ -103,7 +123,7 @@ class Load {
     const auto end = std::chrono::steady_clock::now();
     if (is_measured) {
       allocated_ += allocations - before;
-      times_.push_back(std::chrono::nanoseconds(end - start).count());
+      times_.push_back({std::chrono::nanoseconds(end - start).count(), actions_.size(), event.index()});
     }
     for (const Action& action : actions_) {
       if (const auto* grant = std::get_if<Grant>(&action)) {
@@ -122,7 +142,7 @@ class Load {
   std::deque<Event> opening_;
   std::deque<Grant> flying_;
   Actions actions_;
-  std::vector<std::int64_t> times_;
+  std::vector<Time> times_;
   std::uint64_t allocated_ = 0;
 };
 
@@ -134,15 +154,20 @@ int main() {
   Load load;
   load.run(kWarmEvents, false);
   load.run(kEvents, true);
-  std::vector<std::int64_t>& times = load.times();
-  std::sort(times.begin(), times.end());
-  const auto at = [&](std::size_t thousandths) {
-    return static_cast<long long>(times[(times.size() - 1) * thousandths / 1000]);
-  };
+  const std::vector<Time>& times = load.times();
+  const auto all = [](const Time&) { return true; };
   std::printf(
-      "{\"live\": %zu, \"events\": %zu, \"p50_ns\": %lld, \"p99_ns\": %lld, \"p999_ns\": %lld, \"max_ns\": %lld, "
-      "\"allocations\": %llu}\n",
-      load.live(), times.size(), at(500), at(990), at(999), at(1000),
-      static_cast<unsigned long long>(load.allocations_seen()));
+      "{\"live\": %zu, \"events\": %zu, \"p50_ns\": %lld, \"p99_ns\": %lld, \"p999_ns\": %lld, \"max_ns\": %lld, ",
+      load.live(), times.size(), percentile(times, 500, all), percentile(times, 990, all), percentile(times, 999, all),
+      percentile(times, 1000, all));
+  const std::size_t offered = Event(Offered{}).index();
+  const std::size_t arrived = Event(PartArrived{}).index();
+  const auto of = [](std::size_t kind) { return [kind](const Time& time) { return time.kind == kind; }; };
+  const auto busy = [&](const Time& time) { return time.kind == arrived && time.actions > 1; };
+  std::printf("\"offered\": {\"p50_ns\": %lld, \"p99_ns\": %lld}, \"arrived\": {\"p50_ns\": %lld, \"p99_ns\": %lld}, ",
+              percentile(times, 500, of(offered)), percentile(times, 990, of(offered)),
+              percentile(times, 500, of(arrived)), percentile(times, 990, of(arrived)));
+  std::printf("\"arrived_with_several_actions\": {\"p50_ns\": %lld}, \"allocations\": %llu}\n",
+              percentile(times, 500, busy), static_cast<unsigned long long>(load.allocations_seen()));
   return 0;
 }

@@ -24,6 +24,11 @@ void LawKeeper::before(const Event& event) {
     if (found == requests_.end() || !found->second.is_accepted) return;
     Request& request = found->second;
     if (offered->unit.chunk.value() >= request.chunks || offered->unit.group.value() >= request.groups) return;
+    const bool is_of_use = std::any_of(kAllParts.begin(), kAllParts.end(), [&](Part part) {
+      return request.opened.wanted[part] && !offered->sizes[part].is_zero();
+    });
+    // A unit of which nothing is wanted has not been offered.
+    if (!is_of_use) return;
     Unit& unit = request.units[offered->unit];
     unit.raw = offered->raw;
     for (const Part part : kAllParts) {
