@@ -16,8 +16,6 @@ constexpr std::size_t kLevelAt = 25, kFirstLayerAt = 26;
 constexpr std::size_t kPositionAt = 40, kRawTokensAt = 48, kFineTokensAt = 50, kProfileAt = 56, kParentAt = 64;
 constexpr std::size_t kPayloadAt = 72, kDigestAt = 80, kRopeDetailAt = 88;
 
-constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 40U;
-
 bool is_part(std::uint8_t number) {
   const Part part{number};
   return is_stage(part) || part == Part::kRaw || part == Part::kLossless || part == Part::kInt8;

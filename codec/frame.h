@@ -31,6 +31,7 @@ inline constexpr std::uint64_t kMaxLayers = 4096;
 inline constexpr std::uint64_t kMaxTokens = 4096;
 inline constexpr std::uint64_t kMaxHeads = 1024;
 inline constexpr std::uint64_t kMaxHeadDim = 4096;
+inline constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 40U;
 
 /// What a frame says about itself.
 struct FrameHeader {

@@ -47,6 +47,7 @@ DOORS = [
     (r"([a-z0-9]*mmintrin|x86intrin|immintrin|cpuid)\.h", ["kernels/avx2/", "kernels/avx512/"]),
     (r"(sys|arpa|net|netinet|linux)/|(unistd|fcntl|poll|signal|dlfcn|sched|pthread|spawn|netdb|termios|getopt|syslog)\.h",
      ["transport/", "metrics/prometheus/", "metrics/page/", "integration/"]),
+    (r"std(def|int)\.h", ["integration/capi/sluice.h"]),
     (r"gtest/|gmock/|benchmark/|htscodecs/|zstd\.h", []),
 ]
 
