@@ -1,6 +1,8 @@
 // `sluice codec rate`: what every unit of a cache would take at every level, told before anything is coded; then every
-// unit is coded, and the error of what was told is measured.
+// unit is coded, and the error of what was told is measured. Without a profile also what a single stage of the same
+// steps takes, so that the price of nesting is known.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -100,12 +102,46 @@ Result<void> add_lossless(const Material& material, codec::RatePredictor& predic
   return {};
 }
 
-void tell(bool json, const std::vector<LevelRate>& rates, const kernels::KvShape& shape) {
+/// Bytes of the first r + 1 stages together, and of a base alone that has the step of the last of them. Without a
+/// profile both decode to the same values, but for the rounding of steps to bf16.
+struct NestingPrice {
+  std::array<std::uint64_t, codec::kNestedStages> nested{};
+  std::array<std::uint64_t, codec::kNestedStages> single{};
+};
+
+Result<NestingPrice> price_of_nesting(const Material& material) {
+  NestingPrice price;
+  float divisor = 1;
+  for (std::size_t stage = 0; stage < codec::kNestedStages; ++stage, divisor *= 3) {
+    codec::EncoderOptions options;
+    options.key_step /= divisor;
+    options.value_step /= divisor;
+    SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(*material.kernels, options));
+    std::vector<std::byte> room;
+    for (const UnitPlace& place : material.units) {
+      const integration::KvSlice slice = material.planes->slice(place.tokens, place.layers);
+      room.resize(codec::Encoder::max_nested_size(slice.view().shape).count());
+      SLUICE_ASSIGN(const codec::EncodedUnit coded, encoder.encode(slice.view(), material.context(place), room));
+      price.single[stage] += coded.parts()[0].size.count();
+      std::uint64_t sum = 0;
+      for (std::size_t i = 0; stage == 0 && i < coded.stages; ++i) {
+        sum += coded.parts()[i].size.count();
+        price.nested[i] += sum;
+      }
+    }
+  }
+  return price;
+}
+
+void tell(bool json, const std::vector<LevelRate>& rates, const std::optional<NestingPrice>& nesting,
+          const kernels::KvShape& shape) {
   nlohmann::json told = {{"levels", nlohmann::json::array()}};
+  if (nesting) told["nesting"] = {{"nested_bytes", nesting->nested}, {"single_bytes", nesting->single}};
   std::vector<double> all;
   for (const LevelRate& rate : rates) {
     nlohmann::json row = summary(rate.errors);
     row["level"] = rate.name;
+    row["errors"] = rate.errors;
     row["predicted_bits_per_value"] = integration::bits_per_value(rate.predicted, shape);
     row["coded_bits_per_value"] = integration::bits_per_value(rate.coded, shape);
     told["levels"].push_back(row);
@@ -121,6 +157,11 @@ void tell(bool json, const std::vector<LevelRate>& rates, const kernels::KvShape
                 row["level"].get<std::string>().c_str(), row["predicted_bits_per_value"].get<double>(),
                 row["coded_bits_per_value"].get<double>(), 100 * row["error_median"].get<double>(),
                 100 * row["error_p99"].get<double>());
+  }
+  for (std::size_t stage = 1; nesting && stage < nesting->nested.size(); ++stage) {
+    const auto single = static_cast<double>(nesting->single[stage]);
+    std::printf("%zu stages take %+.2f %% more than one of the same step\n", stage + 1,
+                100 * (static_cast<double>(nesting->nested[stage]) / single - 1));
   }
   std::printf("all %zu parts: median %.2f %%, p99 %.2f %%, max %.2f %%\n", all.size(),
               100 * told["error_median"].get<double>(), 100 * told["error_p99"].get<double>(),
@@ -152,7 +193,11 @@ Result<void> measure_rates(const CodecArguments& arguments, bool json) {
     rates.push_back({.name = "nested"});
     SLUICE_TRY(add_level(material, 0, predictor, rates.back()));
   }
-  tell(json, rates, planes.shape());
+  std::optional<NestingPrice> nesting;
+  if (material.profile == nullptr) {
+    SLUICE_ASSIGN(nesting, price_of_nesting(material));
+  }
+  tell(json, rates, nesting, planes.shape());
   return {};
 }
 

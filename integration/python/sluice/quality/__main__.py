@@ -52,10 +52,11 @@ def run_selfcheck(_options):
 def main(arguments):
     parser = argparse.ArgumentParser(prog="sluice.quality", description="what a codec does to a model's answers")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from sluice.quality.coding_command import add_nesting, add_rate
     from sluice.quality.compare_command import add_compare, add_report, add_rows
     from sluice.quality.page_command import add_page
     from sluice.quality.sensitivity_command import add_sensitivity
-    for add in (add_compare, add_dump, add_page, add_report, add_rows, add_selfcheck, add_sensitivity):
+    for add in (add_compare, add_dump, add_nesting, add_page, add_rate, add_report, add_rows, add_selfcheck, add_sensitivity):
         add(commands)
     options = parser.parse_args(arguments)
     try:

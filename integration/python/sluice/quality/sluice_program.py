@@ -59,13 +59,18 @@ class Sluice(Scheme):
     def code(self, cache):
         with tempfile.TemporaryDirectory(dir=scratch()) as folder:
             given, sent, back = (pathlib.Path(folder) / name for name in ("in.safetensors", "sent.slk", "back.safetensors"))
-            metadata = rope_metadata(cache.ropes) | {"position.first": "0"}
-            safetensors_file.write(given, {"k": (cache.k, self.dtype), "v": (cache.v, self.dtype)}, metadata)
+            write_cache(given, cache, self.dtype)
             self.program.run("encode", given, sent, "--level", self.level, *self.stages, *self.profile)
             self.program.run("decode", sent, back, *self.profile)
             tensors, _ = safetensors_file.read(back)
             k, v = (np.array(tensors[name], np.float32) for name in "kv")
             return Coded(Cache(k, v, cache.ropes), 8 * sent.stat().st_size)
+
+
+def write_cache(path, cache, dtype):
+    """A cache as `sluice codec` reads it."""
+    metadata = rope_metadata(cache.ropes) | {"position.first": "0"}
+    safetensors_file.write(path, {"k": (cache.k, dtype), "v": (cache.v, dtype)}, metadata)
 
 
 def scratch():
