@@ -190,27 +190,41 @@ void NestedDecoder::write_plane(const FrameView& base, std::size_t stages, std::
   kernels_->place_rows(base.payload.subspan(stream * layout_.raw_row_size, layout_.raw_row_size), base.header.shape,
                        {0, raw}, plane);
   if (layout_.runs.coded() == 0) return;
-  layout_.has_profile ? dequantize_profiled(stages, stream) : dequantize_fitted(base, stages, stream);
+  if (!layout_.has_profile) return restore_fitted(base, stages, stream, plane);
+  dequantize_profiled(stages, stream);
   const PlaneExtent extent{.shape = &base.header.shape, .range = {raw, layout_.runs.coded()}};
   if (is_key) rotate_columns(*kernels_, extent, rotation_.turn(stream / 2, 1.0F), columns_);
   store_columns(*kernels_, extent, columns_, plane, strip_);
 }
 
-void NestedDecoder::dequantize_fitted(const FrameView& base, std::size_t stages, std::size_t stream) {
-  const std::size_t coded = layout_.runs.coded();
-  const std::size_t dim = layout_.width / layout_.heads;
-  for (std::size_t channel = 0; channel < layout_.width; ++channel) {
-    const std::size_t step_at = layout_.steps_at + 2 * (stream * layout_.heads + channel / dim);
-    const float step = from_bf16(load<std::uint16_t>(base.payload, step_at)) * kStageStep[stages - 1];
-    const float mean =
-        from_bf16(load<std::uint16_t>(base.payload, layout_.means_at + 2 * (stream * layout_.width + channel)));
-    const std::span<const std::int16_t> column = indices_of(stream).subspan(channel * coded, coded);
-    const std::span<float> values = std::span(columns_).subspan(channel * coded, coded);
-    kernels_->dequantize(column.first(layout_.runs.ordinary), {.mean = mean, .step = step},
-                         values.first(layout_.runs.ordinary));
-    kernels_->dequantize(column.subspan(layout_.runs.ordinary), {.mean = mean, .step = step / 2},
-                         values.subspan(layout_.runs.ordinary));
+void NestedDecoder::restore_fitted(const FrameView& base, std::size_t stages, std::size_t stream,
+                                   const kernels::MutablePlaneView& plane) {
+  const auto number = [&](std::size_t at, std::size_t index) {
+    return from_bf16(load<std::uint16_t>(base.payload, at + 2 * index));
+  };
+  steps_.resize(layout_.heads);
+  means_.resize(layout_.width);
+  for (std::size_t head = 0; head < layout_.heads; ++head) {
+    steps_[head] = number(layout_.steps_at, stream * layout_.heads + head) * kStageStep[stages - 1];
   }
+  for (std::size_t channel = 0; channel < layout_.width; ++channel) {
+    means_[channel] = number(layout_.means_at, stream * layout_.width + channel);
+  }
+  strip_.rows.resize(std::max(strip_.rows.size(), 2 * kernels::kRestoreStrip * layout_.width));
+  const std::uint64_t raw = base.header.raw_tokens.count();
+  const RopeTurn turn = rotation_.turn(stream / 2, 1.0F);
+  kernels::RestoreRows rows{.indices = indices_of(stream),
+                            .stride = layout_.runs.coded(),
+                            .steps = steps_,
+                            .means = means_,
+                            .rope = turn.rope,
+                            .angles = stream % 2 == 0 ? turn.angles : nullptr,
+                            .range = {raw, layout_.runs.ordinary}};
+  kernels_->restore(rows, base.header.shape, plane, strip_.rows);
+  rows.first = layout_.runs.ordinary;
+  rows.range = {raw + layout_.runs.ordinary, layout_.runs.fine};
+  for (float& step : steps_) step /= 2;
+  kernels_->restore(rows, base.header.shape, plane, strip_.rows);
 }
 
 void NestedDecoder::dequantize_profiled(std::size_t stages, std::size_t stream) {

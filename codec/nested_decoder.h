@@ -45,7 +45,8 @@ class NestedDecoder {
   std::span<const std::uint8_t> classes_of(std::size_t stage, std::size_t stream);
   void rebuild_references();
   void write_plane(const FrameView& base, std::size_t stages, std::size_t stream, const kernels::MutableUnitView& out);
-  void dequantize_fitted(const FrameView& base, std::size_t stages, std::size_t stream);
+  void restore_fitted(const FrameView& base, std::size_t stages, std::size_t stream,
+                      const kernels::MutablePlaneView& plane);
   void dequantize_profiled(std::size_t stages, std::size_t stream);
 
   const TokenGroups& groups_of(std::size_t stream) const { return groups_[layout_.has_profile ? stream / 2 : 0]; }
@@ -73,6 +74,7 @@ class NestedDecoder {
   std::vector<std::uint8_t> token_classes_;
   UnitRotation rotation_;
   StripScratch strip_;
+  std::vector<float> steps_, means_;  ///< of one stream without a profile
   std::vector<float> columns_;
   std::vector<float> coefficients_;
   std::vector<float> predicted_;

@@ -10,6 +10,7 @@
 #include "kernels/gather.h"
 #include "kernels/quantize.h"
 #include "kernels/rans.h"
+#include "kernels/restore.h"
 #include "kernels/rope.h"
 #include "kernels/scatter.h"
 #include "kernels/transform.h"
@@ -37,6 +38,7 @@ struct KernelTable {
   FoldRefinementFn* fold_refinement = nullptr;
   ContextFn* context = nullptr;
   RefineFn* refine = nullptr;
+  RestoreFn* restore = nullptr;
   RansEncodeFn* rans_encode = nullptr;
   RansDecodeFn* rans_decode = nullptr;
   RansEncodeStreamsFn* rans_encode_streams = nullptr;

@@ -13,6 +13,7 @@ RansEncodeStreamsFn rans_encode_streams;
 GatherFn gather;
 ScatterFn scatter;
 RotateFn rotate;
+RestoreFn restore;
 TransformFn transform;
 ToRowsFn to_rows;
 ToColumnsFn to_columns;

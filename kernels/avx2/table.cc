@@ -26,6 +26,7 @@ std::optional<KernelTable> avx2_kernels() {
   table.fold_refinement = avx2::fold_refinement;
   table.context = avx2::context;
   table.refine = avx2::refine;
+  table.restore = avx2::restore;
   table.rans_encode = avx2::rans_encode;
   table.rans_decode = avx2::rans_decode;
   table.rans_encode_streams = avx2::rans_encode_streams;

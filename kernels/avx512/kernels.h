@@ -6,6 +6,14 @@
 
 namespace sluice::kernels::avx512 {
 
+MomentsFn moments;
+QuantizeFn quantize;
+FoldFn fold;
+UnfoldFn unfold;
+FoldRefinementFn fold_refinement;
+ContextFn context;
+RefineFn refine;
+RestoreFn restore;
 TransformFn transform;
 RansDecodeFn rans_decode;
 RansEncodeFn rans_encode;

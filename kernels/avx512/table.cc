@@ -20,6 +20,14 @@ std::optional<KernelTable> avx512_kernels() {
   std::optional<KernelTable> table = avx2_kernels();
   if (!table || !has_foundation()) return std::nullopt;
   table->name = "avx512";
+  table->moments = avx512::moments;
+  table->quantize = avx512::quantize;
+  table->fold = avx512::fold;
+  table->unfold = avx512::unfold;
+  table->fold_refinement = avx512::fold_refinement;
+  table->context = avx512::context;
+  table->refine = avx512::refine;
+  table->restore = avx512::restore;
   table->transform = avx512::transform;
   if (!has_byte_permutations()) return table;
   table->rans_encode = avx512::rans_encode;

@@ -13,6 +13,7 @@ ScatterFn scatter;
 ToColumnsFn to_columns;
 ToRowsFn to_rows;
 RotateFn rotate;
+RestoreFn restore;
 TransformFn transform;
 MomentsFn moments;
 QuantizeFn quantize;

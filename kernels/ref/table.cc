@@ -30,6 +30,7 @@ constexpr KernelTable kRef{
     .fold_refinement = ref::fold_refinement,
     .context = ref::context,
     .refine = ref::refine,
+    .restore = ref::restore,
     .rans_encode = ref::rans_encode,
     .rans_decode = ref::rans_decode,
     .rans_encode_streams = ref::rans_encode_streams,

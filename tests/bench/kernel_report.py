@@ -78,7 +78,7 @@ def summary(rows):
 
 def ratios(figures, best):
     for claim, title, ours, theirs, bar in RATIOS:
-        ours = ours.format(best=best)
+        ours, theirs = ours.format(best=best), theirs.format(best=best)
         missing = [name for name in (ours, theirs) if name not in figures]
         if missing:
             raise SystemExit(f"kernel_report: no benchmark {missing[0]}; ./dev bench installs the peers' packages, then build again")

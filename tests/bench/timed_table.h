@@ -62,6 +62,7 @@ void for_each_kernel(kernels::KernelTable& table, Visit visit) {
   each("fold_refinement", Timed<&Table::fold_refinement>());
   each("context", Timed<&Table::context>());
   each("refine", Timed<&Table::refine>());
+  each("restore", Timed<&Table::restore>());
   each("rans_encode", Timed<&Table::rans_encode>());
   each("rans_decode", Timed<&Table::rans_decode>());
   each("rans_encode_streams", Timed<&Table::rans_encode_streams>());
