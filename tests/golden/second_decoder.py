@@ -1,5 +1,6 @@
-"""A second decoder, written from codec/FORMAT.md alone, in plain Python: raw, lossless and 8-bit frames of fp16, every prefix of base and
-refinements, and units coded with a profile of any tier. It looks for faults by assertion, and is slow; check_frames.py runs it.
+"""A second decoder, written from codec/FORMAT.md alone, in plain Python: containers, raw and lossless frames of every dtype, 8-bit ones,
+every prefix of base and refinements, and units coded with a profile of any tier, the latter of fp16 without rotation. It looks for faults
+by assertion, and is slow; check_frames.py runs it.
 """
 import re
 import struct
@@ -7,6 +8,7 @@ from pathlib import Path
 
 HEADER = 96
 BASE, REFINEMENT1, REFINEMENT2, RAW, LOSSLESS, INT8 = 0, 1, 2, 16, 17, 18
+SIZES, MANTISSAS = (4, 2, 2, 1, 1), (23, 10, 7, 3, 2)  # bytes of a value and bits of its mantissa, by dtype
 START, LANES, SLOTS, SPREADS, CLASSES = 1 << 16, 32, 256, 38, 152
 
 
@@ -22,9 +24,17 @@ class Frame:
          self.first_layer, self.rope_dims, self.rope_base, self.position, self.raw, self.fine, _, self.profile, self.parent,
          length, self.digest, _) = struct.unpack_from("<IHBBIIIIBBHIdQHHIQQQQQ", data)
         assert magic == 0x464B4C53 and version == 2 and length == len(data) - HEADER
-        assert self.dtype == 1 and self.rope == 0, "this decoder knows fp16 without rotation"
         self.payload = data[HEADER:]
         self.width, self.streams = self.heads * self.dim, 2 * self.layers
+
+
+def read_container(data):
+    """Section 7: frames by (chunk, group, part)."""
+    magic, version = struct.unpack_from("<IH", data)
+    (count,), (size,) = struct.unpack_from("<Q", data, 48), struct.unpack_from("<Q", data, 80)
+    assert magic == 0x434B4C53 and version == 1 and size == len(data)
+    entries = [struct.unpack_from("<IIB7xQQ", data, 128 + 32 * i) for i in range(count)]
+    return {entry[:3]: Frame(data[entry[3]:entry[3] + entry[4]]) for entry in entries}
 
 
 def read_tables(path):
@@ -106,6 +116,7 @@ class Nested:
     """Section 5: indices of all streams, refined frame by frame."""
 
     def __init__(self, base, tables):
+        assert base.dtype == 1 and base.rope == 0 and base.profile == 0
         self.base, self.tables, self.stage = base, tables, 0
         self.coded = base.tokens - base.raw
         payload, streams, width = base.payload, base.streams, base.width
@@ -214,7 +225,7 @@ class Profiled:
     """Section 5.1: indices of all streams, refined frame by frame; y of every stream, coefficient and coded token."""
 
     def __init__(self, base, profile, tables):
-        assert base.profile == profile.id and base.fine == 0
+        assert base.profile == profile.id and base.fine == 0 and base.dtype == 1 and base.rope == 0
         self.base, self.profile, self.tables, self.stage = base, profile, tables, 0
         self.coded, self.first = base.tokens - base.raw, 2 * base.first_layer
         _, self.step, self.unit, self.stages = profile.levels[base.level]
@@ -345,7 +356,8 @@ def read_top_table(payload, at):
 
 
 def decode_lossless(frame):
-    """Section 4.4, fp16."""
+    """Section 4.4."""
+    size, (whole, rest) = SIZES[frame.dtype], divmod(MANTISSAS[frame.dtype], 8)
     payload, values, channels = frame.payload, frame.tokens * frame.width, frame.streams * frame.width
     mode, groups, _, tables_size = struct.unpack_from("<BBHI", payload)
     if mode == 0:
@@ -374,13 +386,15 @@ def decode_lossless(frame):
             tops, frequencies = tables[group_of[stream * frame.width + channel]]
             for token in range(frame.tokens):
                 symbol = coder.take(token % LANES, frequencies)
-                codes[token * frame.width + channel] = (tops[symbol] if symbol < len(tops) else next(escaped)) << 10
+                codes[token * frame.width + channel] = (tops[symbol] if symbol < len(tops) else next(escaped)) << MANTISSAS[frame.dtype]
         coder.finish()
         assert next(escaped, None) is None
         for i in range(values):
-            high = int.from_bytes(payload[at + values + i // 8 * 2:at + values + i // 8 * 2 + 2], "little")
-            codes[i] |= payload[at + i] | (high >> (i % 8 * 2) & 3) << 8
-        at += values + (values + 7) // 8 * 2
-        out += struct.pack(f"<{values}H", *codes)
+            for plane in range(whole):
+                codes[i] |= payload[at + plane * values + i] << 8 * plane
+            packed = int.from_bytes(payload[at + whole * values + i // 8 * rest:][:rest], "little")
+            codes[i] |= (packed >> i % 8 * rest & 2**rest - 1) << 8 * whole
+        at += whole * values + (values + 7) // 8 * rest
+        out += b"".join(code.to_bytes(size, "little") for code in codes)
     assert at == len(payload)
     return out
