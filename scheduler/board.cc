@@ -236,6 +236,7 @@ void Board::compute(RequestState& request, Inputs inputs, Actions& out) {
 void Board::recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out,
                       std::uint32_t kept_chunks) {
   const RequestId id = request.id();
+  compute_free_ = std::max(compute_free_, now_) + request.opened().recompute;
   out.push_back(Recompute{id, reason, inputs, std::max(kept_chunks, request.computed_chunks())});
   remove(id);
 }

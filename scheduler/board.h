@@ -82,6 +82,8 @@ class Board {
   Instant last_call(const RequestState& request) const;
   /// The earliest last call of all requests with a hard deadline: when a policy without other timers wants to wake.
   Instant earliest_last_call() const;
+  /// When this node will have recomputed what it was told to, one after another.
+  Instant compute_free() const { return compute_free_; }
   /// When what has arrived by `arrival` can be published.
   Instant publishable(Instant arrival) const { return std::max(arrival, decode_free_) + decode_.per_request; }
 
@@ -105,6 +107,7 @@ class Board {
   RequestList requests_;
   std::optional<RequestId> computing_;
   Instant computing_since_;
+  Instant compute_free_;
   PartTable<PartTotal> seen_;
   DecodeCosts decode_;
   PartTable<bool> is_decode_seen_;

@@ -193,7 +193,8 @@ bool Planner::end_undeliverable(Listed& listed, Instant now, Actions& out) {
   if (earliest == Instant::never()) return false;
   // What computes for us already has a start that our own recompute has not: in a hand-over it must be clearly slower.
   const bool is_computed = request.opened().mode == Mode::kHandOver && !request.is_all_offered();
-  const Instant recomputed = now + own + own / (is_computed ? kHandOverMargin : kReuseMargin);
+  const Instant recomputed =
+      std::max(now, board_.compute_free()) + own + own / (is_computed ? kHandOverMargin : kReuseMargin);
   if (earliest <= recomputed) return false;
   inputs.rate = road.rate;
   inputs.bytes = floor_bytes(board_, request);
