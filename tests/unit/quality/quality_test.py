@@ -122,6 +122,37 @@ class Curves(unittest.TestCase):
         self.assertEqual([(p["stages"], p["step"], p["kl_mean"]) for p in points], [(1, 1, 0.2), (1, 2, 0.2), (2, 1, 0.3), (2, 3, 0.9)])
 
 
+class Page(unittest.TestCase):
+    REPORT = ROOT / "docs/benchmarks/quality.json"
+
+    def test_the_page_is_what_its_json_says(self):
+        from sluice.quality.__main__ import main
+        with tempfile.TemporaryDirectory() as folder:
+            page = pathlib.Path(folder) / "quality.md"
+            self.assertEqual(main(["report", str(self.REPORT), "--out", str(page)]), 0)
+            for made in pathlib.Path(folder).iterdir():
+                self.assertEqual(made.read_text(), (self.REPORT.parent / made.name).read_text(), made.name)
+
+    def test_rows_answers_what_was_measured_and_nothing_else(self):
+        import contextlib
+        import io
+        import json
+        from sluice.quality.__main__ import main
+        answer = {"peer_bits": 4.5, "bits": 0.9, "percent": 20.0}
+        facts = {"suite": "text", "machine": "m", "commit": "c", "formats": {}}
+        reports = [dict(facts, model="Other-1", rows={"row4": {"T2": dict(answer, percent=99.0)}}),
+                   dict(facts, model="SmolLM2-1", rows={"row4": {"T2": answer, "T3": dict(answer, bits=None)}})]
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump({"reports": reports}, file)
+            file.flush()
+            for row, model, code in (("row4.T2", "smollm2", 0), ("row4.T3", "smollm2", 1), ("row4.T1", "smollm2", 1), ("row4.T2", "gemma", 1)):
+                told = io.StringIO()
+                with contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
+                    self.assertEqual(main(["rows", file.name, "--row", row, "--model", model]), code, (row, model))
+                if code == 0:
+                    self.assertEqual(json.loads(told.getvalue())["percent"], 20.0)
+
+
 class SafetensorsFile(unittest.TestCase):
     def test_gives_back_what_was_written_in_every_dtype(self):
         import numpy as np

@@ -181,7 +181,7 @@ def loose(document):
 
 
 def picture_stem(document):
-    return f"{document['model'].split('-')[0].lower()}-{document['suite'].replace(' ', '-')}"
+    return f"{document['model'].split('-')[0].lower()}-{document['suite'].replace(' ', '-')}-{len(document['texts'])}"
 
 
 def run_report(options):

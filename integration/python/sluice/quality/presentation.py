@@ -108,7 +108,7 @@ digests; Sluice's are sizes of real files. Texts are of kinds that neither calib
 tiers T1 to T3 are explained in [calibration.md](../calibration.md); T0 needs none.
 
 This page and quality.json beside it are made by `./dev quality page`, which measures, or by `./dev quality report` from measured JSON; do
-not edit. `./dev claims run 'codec.1*'` holds the figures against their bars.
+not edit. `./dev claims run 'codec.1-T*'` (2 to 6 likewise) holds the figures against their bars.
 """
 
 READING = """## How to read the tables
@@ -128,21 +128,23 @@ With a model of your own (Llama, Qwen2, Qwen3 or Gemma 3 shape; GGUF, or safeten
 
 
 def short_name(document):
-    return document["model"].split("-")[0] + ("" if document["suite"] == "text" else f", {document['suite']}")
+    suite = "" if document["suite"] == "text" else f"{document['suite']}, "
+    return f"{document['model'].split('-')[0]}, {suite}{len(document['texts'])} texts"
 
 
 def summary(documents):
-    """One table over all reports: a row a promise and tier, a column a report."""
+    """One table over all reports: a row a promise and tier, a column a report; "-" where a report did not ask."""
     judged = [document for document in documents if document["schemes"]]
     lines = {}
     for column, document in enumerate(judged):
         for row in promise_rows(document):
             name, tier, _, bits, share, _, bar, answer = row
             value = (bits + " b/v" if bar.endswith("b/v") and bits != "-" else share) + (f" ({answer})" if answer == "falls short" else "")
-            lines.setdefault((name, tier), [""] * len(judged) + [""])[column] = value
+            lines.setdefault((name, tier), ["-"] * len(judged) + [""])[column] = value
             lines[name, tier][-1] = bar or lines[name, tier][-1]
     head = ["at the damage of", "tier", *map(short_name, judged), "bar"]
-    return markdown_table(head, [[name, tier, *values] for (name, tier), values in lines.items()])
+    order = {name: place for place, name in enumerate(ROW_NAMES.values())}
+    return markdown_table(head, [[name, tier, *lines[name, tier]] for name, tier in sorted(lines, key=lambda key: (order[key[0]], key[1]))])
 
 
 def facts(document):
