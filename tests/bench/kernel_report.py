@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 
-SLICES = 25
+SLICES = 15
 # What runs in slices of a few milliseconds, and what is too long for it.
 LONG = "MiB|tier"
 SHORT = f"-({LONG})"
