@@ -2,6 +2,7 @@
 // docs/benchmarks shows; `sluice sim run NAME`: an experiment of scheduler/sim as a table, as JSON and as pictures.
 // Virtual time and fixed seeds: the same bytes on every machine.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <fstream>
@@ -125,6 +126,13 @@ std::string markdown_of(const scheduler::sim::Report& report) {
   return text;
 }
 
+/// The most memory that this process has had, in 10^6 bytes.
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
+}
+
 /// `took` is the run's own time, which no two runs share: it is told in JSON only.
 json json_of(const scheduler::sim::Report& report, Duration took) {
   json figures = json::object();
@@ -135,11 +143,9 @@ json json_of(const scheduler::sim::Report& report, Duration took) {
     for (std::size_t i = 0; i < row.size(); ++i) cells[report.columns[i]] = row[i];
     rows.push_back(cells);
   }
-  return {{"title", report.title},
-          {"setting", report.setting},
-          {"figures", figures},
-          {"took_s", milliseconds(took) / 1000},
-          {"rows", rows}};
+  return {{"title", report.title},       {"setting", report.setting},
+          {"figures", figures},          {"took_s", milliseconds(took) / 1000},
+          {"peak_mb", peak_megabytes()}, {"rows", rows}};
 }
 
 Result<std::vector<scheduler::sim::Arrival>> read_conversation() {

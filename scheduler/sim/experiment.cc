@@ -16,6 +16,9 @@ std::span<const Experiment> all_experiments() {
       Experiment{"e8", "deadlines promised with 0.99 against those that were kept", promise_test},
       Experiment{"e10", "what E2's gap does when one assumption is another", sensitivity_test},
       Experiment{"cluster", "the recorded chat service on 64 nodes", cluster_test},
+      Experiment{"scale-64", "64 nodes in racks, 6,400 requests", small_scale_test},
+      Experiment{"scale-256", "256 nodes in racks, 25,600 requests", middle_scale_test},
+      Experiment{"scale-1024", "1,024 nodes in racks, 100,000 requests", large_scale_test},
       Experiment{"two-ended", "compute the front while the back arrives, 0.4 to 5 Gbit/s", two_ended_test},
       Experiment{"idle", "an idle link of 100 Gbit/s and more, against plain raw rows", idle_link_test},
   };

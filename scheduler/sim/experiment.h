@@ -47,6 +47,10 @@ Report promise_test(const Inputs& inputs);
 Report incast_test(const Inputs& inputs);
 /// Clusters of several sizes and oversubscribed racks.
 Report size_test(const Inputs& inputs);
+/// 64, 256 and 1,024 nodes in racks: what a simulation costs against its size.
+Report small_scale_test(const Inputs& inputs);
+Report middle_scale_test(const Inputs& inputs);
+Report large_scale_test(const Inputs& inputs);
 /// Messages that get lost.
 Report fault_test(const Inputs& inputs);
 

@@ -68,7 +68,31 @@ std::vector<std::string> row_of(const std::string& name, const ClusterResult& re
           hex_text(result.log_digest)};
 }
 
+Report scale_test(const Inputs& inputs, std::uint32_t nodes, std::size_t requests) {
+  constexpr std::uint32_t kRackNodes = 32;
+  Report report;
+  report.title = "Scale: " + std::to_string(nodes) + " nodes";
+  report.setting =
+      "The recorded service over and over, four times as fast as recorded for each 64 nodes; racks of 32 nodes whose "
+      "uplinks "
+      "carry half of their ports; otherwise as the cluster's run. JSON says how long it took and how much memory.";
+  report.columns = kColumns;
+  ClusterShape shape = shape_of(nodes);
+  shape.rack_nodes = kRackNodes;
+  shape.rack_port = shape.port * kRackNodes / 2;
+  const ClusterResult result = run_cluster(shape, service(inputs, requests, nodes / 16));
+  report.rows.push_back(row_of(std::to_string(nodes) + " nodes", result));
+  report.figures = {{"requests", static_cast<double>(result.requests)},
+                    {"not_ended", static_cast<double>(result.requests - result.ended)},
+                    {"events", static_cast<double>(result.events)}};
+  return report;
+}
+
 }  // namespace
+
+Report small_scale_test(const Inputs& inputs) { return scale_test(inputs, 64, 6'400); }
+Report middle_scale_test(const Inputs& inputs) { return scale_test(inputs, 256, 25'600); }
+Report large_scale_test(const Inputs& inputs) { return scale_test(inputs, 1'024, 100'000); }
 
 Report cluster_test(const Inputs& inputs) {
   Report report;
