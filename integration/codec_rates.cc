@@ -31,44 +31,6 @@ TimedRounds timed(std::vector<Duration> rounds) {
   return {rounds[rounds.size() / 2], rounds.back() - rounds.front()};
 }
 
-Result<void> encode_round(UnitCoder& coder, const KvPlanes& planes, const Geometry& geometry, const Clock& clock,
-                          Trial& trial) {
-  trial.units.clear();
-  const Instant start = clock.now();
-  for (std::size_t place = 0; place < geometry.units().count(); ++place) {
-    SLUICE_ASSIGN(StoredUnit unit, coder.encode(planes, geometry, geometry.unit_at(RequestId(1), place), trial.choice));
-    trial.units.push_back(std::move(unit));
-  }
-  trial.encodes.push_back(clock.now() - start);
-  return {};
-}
-
-Result<void> decode_round(UnitCoder& coder, const Trial& trial, const Geometry& geometry, const Clock& clock,
-                          KvPlanes& into, LevelTrial& level) {
-  const Instant start = clock.now();
-  for (std::size_t place = 0; place < trial.units.size(); ++place) {
-    std::vector<const StoredPart*> parts;
-    for (std::size_t part = 0; part < level.parts; ++part) parts.push_back(&trial.units[place][part]);
-    SLUICE_TRY(coder.decode(parts, geometry, geometry.unit_at(RequestId(1), place), into));
-  }
-  level.decodes.push_back(clock.now() - start);
-  return {};
-}
-
-/// The trials that these rows allow, each encoded once, not timed.
-std::vector<Trial> possible_trials(UnitCoder& coder, const KvPlanes& planes, const Geometry& geometry) {
-  constexpr std::array kChoices = {PartChoice{.raw = true, .lossless = false, .int8 = false, .nested = false},
-                                   PartChoice{.raw = false, .lossless = true, .int8 = false, .nested = false},
-                                   PartChoice{.raw = false, .lossless = false, .int8 = true, .nested = false},
-                                   PartChoice{.raw = false, .lossless = false, .int8 = false, .nested = true}};
-  std::vector<Trial> trials;
-  for (const PartChoice& choice : kChoices) {
-    const Result<StoredUnit> first = coder.encode(planes, geometry, geometry.unit_at(RequestId(1), 0), choice);
-    if (first) trials.push_back({.choice = choice, .encodes = {}, .units = {*first}});
-  }
-  return trials;
-}
-
 std::vector<LevelTrial> levels_of(const std::vector<Trial>& trials) {
   std::vector<LevelTrial> levels;
   for (std::size_t trial = 0; trial < trials.size(); ++trial) {
@@ -78,6 +40,57 @@ std::vector<LevelTrial> levels_of(const std::vector<Trial>& trials) {
   }
   return levels;
 }
+
+/// Codes the units of some rows again and again.
+class Rounds {
+ public:
+  Rounds(UnitCoder& coder, const KvPlanes& planes, const Geometry& geometry, const Clock& clock)
+      : coder_(coder), planes_(planes), geometry_(geometry), clock_(clock) {}
+
+  /// What these rows allow, the first unit encoded once, not timed.
+  std::vector<Trial> possible_trials() {
+    constexpr std::array kChoices = {PartChoice{.raw = true, .lossless = false, .int8 = false, .nested = false},
+                                     PartChoice{.raw = false, .lossless = true, .int8 = false, .nested = false},
+                                     PartChoice{.raw = false, .lossless = false, .int8 = true, .nested = false},
+                                     PartChoice{.raw = false, .lossless = false, .int8 = false, .nested = true}};
+    std::vector<Trial> trials;
+    for (const PartChoice& choice : kChoices) {
+      const Result<StoredUnit> first = coder_.encode(planes_, geometry_, unit(0), choice);
+      if (first) trials.push_back({.choice = choice, .encodes = {}, .units = {*first}});
+    }
+    return trials;
+  }
+
+  Result<void> encode(Trial& trial) {
+    trial.units.clear();
+    const Instant start = clock_.now();
+    for (std::size_t place = 0; place < geometry_.units().count(); ++place) {
+      SLUICE_ASSIGN(StoredUnit made, coder_.encode(planes_, geometry_, unit(place), trial.choice));
+      trial.units.push_back(std::move(made));
+    }
+    trial.encodes.push_back(clock_.now() - start);
+    return {};
+  }
+
+  Result<void> decode(const Trial& trial, KvPlanes& into, LevelTrial& level) {
+    const Instant start = clock_.now();
+    for (std::size_t place = 0; place < trial.units.size(); ++place) {
+      std::vector<const StoredPart*> parts;
+      for (std::size_t part = 0; part < level.parts; ++part) parts.push_back(&trial.units[place][part]);
+      SLUICE_TRY(coder_.decode(parts, geometry_, unit(place), into));
+    }
+    level.decodes.push_back(clock_.now() - start);
+    return {};
+  }
+
+ private:
+  UnitKey unit(std::size_t place) const { return geometry_.unit_at(RequestId(1), place); }
+
+  UnitCoder& coder_;
+  const KvPlanes& planes_;
+  const Geometry& geometry_;
+  const Clock& clock_;
+};
 
 CodecRate rate_of_level(const LevelTrial& level, const Trial& trial, Bytes raw) {
   CodecRate rate{.part = trial.units.front()[level.parts - 1].part,
@@ -94,16 +107,15 @@ CodecRate rate_of_level(const LevelTrial& level, const Trial& trial, Bytes raw) 
 }  // namespace
 
 Result<std::vector<CodecRate>> measure_codec(UnitCoder& coder, const KvPlanes& planes, const Geometry& geometry,
-                                             std::size_t rounds, const Clock& clock) {
-  SLUICE_ASSERT(rounds > 0);
+                                             const MeasuredRounds& how) {
+  SLUICE_ASSERT(how.rounds > 0);
   SLUICE_ASSIGN(KvPlanes decoded, KvPlanes::allocate(planes.shape()));
-  std::vector<Trial> trials = possible_trials(coder, planes, geometry);
+  Rounds rounds(coder, planes, geometry, *how.clock);
+  std::vector<Trial> trials = rounds.possible_trials();
   std::vector<LevelTrial> levels = levels_of(trials);
-  for (std::size_t round = 0; round < rounds; ++round) {
-    for (Trial& trial : trials) SLUICE_TRY(encode_round(coder, planes, geometry, clock, trial));
-    for (LevelTrial& level : levels) {
-      SLUICE_TRY(decode_round(coder, trials[level.trial], geometry, clock, decoded, level));
-    }
+  for (std::size_t round = 0; round < how.rounds; ++round) {
+    for (Trial& trial : trials) SLUICE_TRY(rounds.encode(trial));
+    for (LevelTrial& level : levels) SLUICE_TRY(rounds.decode(trials[level.trial], decoded, level));
   }
   std::vector<CodecRate> rates;
   for (const LevelTrial& level : levels) {

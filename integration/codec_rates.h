@@ -29,11 +29,17 @@ struct CodecRate {
   TimedRounds decode;
 };
 
-/// Encodes and decodes every unit of `planes` `rounds` times at every level that these rows can be coded at. Rounds of
-/// all levels take turns, so that a slow moment of the machine meets each.
-/// Errors:  those of UnitCoder; kNoMemory for a second set of planes.  Precondition: rounds > 0.
+/// How often, and by which clock.
+struct MeasuredRounds {
+  std::size_t rounds = 3;
+  const Clock* clock = nullptr;
+};
+
+/// Encodes and decodes every unit of `planes` `how.rounds` times at every level that these rows can be coded at. Rounds
+/// of all levels take turns, so that a slow moment of the machine meets each. Errors:  those of UnitCoder; kNoMemory
+/// for a second set of planes.  Precondition: rounds and a clock.
 Result<std::vector<CodecRate>> measure_codec(UnitCoder& coder, const KvPlanes& planes, const Geometry& geometry,
-                                             std::size_t rounds, const Clock& clock);
+                                             const MeasuredRounds& how);
 
 /// The link rate below which rows at `level` are in place sooner than raw ones, when nothing overlaps: the bits that it
 /// saves take as long as its coding takes more. `was_encoded`: in reuse encoding was done before.

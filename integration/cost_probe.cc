@@ -68,7 +68,7 @@ Result<scheduler::PartTable<BitsPerSecond>> measure_decode(UnitCoder& coder, con
   SLUICE_ASSIGN(const Geometry geometry, Geometry::make(shape, model.rope, {shape.tokens, shape.layers}));
   SLUICE_ASSIGN(KvPlanes planes, KvPlanes::allocate(shape));
   fill(planes);
-  SLUICE_ASSIGN(const std::vector<CodecRate> levels, measure_codec(coder, planes, geometry, kRounds, clock));
+  SLUICE_ASSIGN(const std::vector<CodecRate> levels, measure_codec(coder, planes, geometry, {kRounds, &clock}));
   scheduler::PartTable<BitsPerSecond> rates = scheduler::DecodeCosts::default_rates();
   for (const CodecRate& level : levels) {
     rates[level.part] = rate_of(level.raw, std::max(level.decode.median, Duration(1)));

@@ -54,38 +54,51 @@ bool has_all(const codec::ContainerView& file, std::span<const UnitPlace> units,
   });
 }
 
-Result<Bytes> encode_alone(codec::Encoder& encoder, Part part, const kernels::UnitView& unit,
-                           const codec::UnitContext& context, std::span<std::byte> out) {
-  if (part == Part::kRaw) return encoder.encode_raw(unit, context, out);
-  if (part == Part::kLossless) return encoder.encode_lossless(unit, context, out);
-  return encoder.encode_int8(unit, context, out);
-}
+/// Adds units to a container, each with the parts of one level.
+class UnitWriter {
+ public:
+  UnitWriter(codec::Encoder& encoder, Part level, codec::ContainerWriter& writer)
+      : encoder_(encoder), level_(level), writer_(writer) {}
 
-/// Adds the parts of one unit; `scratch` grows to what the largest unit needs.
-Result<void> add_unit(codec::Encoder& encoder, const kernels::UnitView& view, const codec::UnitContext& context,
-                      std::vector<std::byte>& scratch, codec::FrameKey key, Part level,
-                      codec::ContainerWriter& writer) {
-  const bool is_nested = codec::is_stage(level);
-  const Bytes most =
-      is_nested ? codec::Encoder::max_nested_size(view.shape) : codec::Encoder::max_encoded_size(view.shape, level);
-  if (scratch.size() < most.count()) scratch.resize(static_cast<std::size_t>(most.count()));
-  if (!is_nested) {
-    SLUICE_ASSIGN(const Bytes size, encode_alone(encoder, level, view, context, scratch));
-    key.part = level;
-    return writer.add(key, std::span(scratch).first(static_cast<std::size_t>(size.count())));
+  /// `key` names the unit; its part is set here.
+  Result<void> add(const kernels::UnitView& view, const codec::UnitContext& context, codec::FrameKey key) {
+    return codec::is_stage(level_) ? add_stages(view, context, key) : add_alone(view, context, key);
   }
-  SLUICE_ASSIGN(const codec::EncodedUnit encoded, encoder.encode(view, context, scratch));
-  if (encoded.stages < parts_of_level(level).size()) {
-    return Error{ErrorCode::kInvalidArgument, 0, "stages of the level"};
+
+ private:
+  Result<void> add_alone(const kernels::UnitView& view, const codec::UnitContext& context, codec::FrameKey key) {
+    const std::span<std::byte> out = room(codec::Encoder::max_encoded_size(view.shape, level_));
+    const Result<Bytes> size = level_ == Part::kRaw        ? encoder_.encode_raw(view, context, out)
+                               : level_ == Part::kLossless ? encoder_.encode_lossless(view, context, out)
+                                                           : encoder_.encode_int8(view, context, out);
+    if (!size) return size.error();
+    key.part = level_;
+    return writer_.add(key, out.first(size->count()));
   }
-  for (std::size_t i = 0; i < parts_of_level(level).size(); ++i) {
-    const codec::EncodedPart& part = encoded.parts()[i];
-    key.part = part.part;
-    SLUICE_TRY(writer.add(key, std::span(scratch).subspan(static_cast<std::size_t>(part.offset.count()),
-                                                          static_cast<std::size_t>(part.size.count()))));
+
+  Result<void> add_stages(const kernels::UnitView& view, const codec::UnitContext& context, codec::FrameKey key) {
+    const std::span<std::byte> out = room(codec::Encoder::max_nested_size(view.shape));
+    SLUICE_ASSIGN(const codec::EncodedUnit encoded, encoder_.encode(view, context, out));
+    const std::span<const Part> wanted = parts_of_level(level_);
+    if (encoded.stages < wanted.size()) return Error{ErrorCode::kInvalidArgument, 0, "stages of the level"};
+    for (const codec::EncodedPart& part : encoded.parts().first(wanted.size())) {
+      key.part = part.part;
+      SLUICE_TRY(writer_.add(key, out.subspan(part.offset.count(), part.size.count())));
+    }
+    return {};
   }
-  return {};
-}
+
+  /// Grows to what the largest unit needs.
+  std::span<std::byte> room(Bytes most) {
+    if (scratch_.size() < most.count()) scratch_.resize(most.count());
+    return scratch_;
+  }
+
+  codec::Encoder& encoder_;
+  Part level_;
+  codec::ContainerWriter& writer_;
+  std::vector<std::byte> scratch_;
+};
 
 }  // namespace
 
@@ -125,13 +138,13 @@ Result<std::vector<std::byte>> encode_rows(const kernels::KernelTable& kernels, 
   SLUICE_ASSIGN(codec::Encoder encoder,
                 codec::Encoder::open(kernels, {.profile = options.profile, .level = options.profile_level}));
   codec::ContainerWriter writer(header);
-  std::vector<std::byte> scratch;
+  UnitWriter unit_writer(encoder, options.level, writer);
   for (const UnitPlace& unit : units) {
     const KvSlice slice = rows.slice(unit.tokens, unit.layers);
     const codec::UnitContext context{options.rope,
                                      TokenIndex(options.first_position.value() + unit.tokens.first.value()),
                                      Tokens(options.first_position.value()) + rows.shape.tokens, unit.layers.first};
-    SLUICE_TRY(add_unit(encoder, slice.view(), context, scratch, {unit.chunk, unit.group}, options.level, writer));
+    SLUICE_TRY(unit_writer.add(slice.view(), context, {unit.chunk, unit.group}));
   }
   return writer.finish(kernels);
 }

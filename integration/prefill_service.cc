@@ -158,7 +158,7 @@ void PrefillService::on_unit_ready(const std::shared_ptr<Job>& job, UnitKey unit
 }
 
 void PrefillService::on_unit_encoded(const std::shared_ptr<Job>& job, UnitKey unit,
-                                     std::shared_ptr<const StoredUnit> made) {
+                                     const std::shared_ptr<const StoredUnit>& made) {
   const Geometry& geometry = job->prompt->geometry;
   job->prompt->units[geometry.place(unit)] = made;
   ++job->offered;

@@ -51,7 +51,7 @@ class PrefillService {
   void serve_stored(const std::shared_ptr<Job>& job, const std::shared_ptr<const StoredPrompt>& prompt);
   void start_prefill(const std::shared_ptr<Job>& job);
   void on_unit_ready(const std::shared_ptr<Job>& job, UnitKey unit);
-  void on_unit_encoded(const std::shared_ptr<Job>& job, UnitKey unit, std::shared_ptr<const StoredUnit> made);
+  void on_unit_encoded(const std::shared_ptr<Job>& job, UnitKey unit, const std::shared_ptr<const StoredUnit>& made);
   void on_prefill_end(const std::shared_ptr<Job>& job, Result<void> outcome);
   void fail(const std::shared_ptr<Job>& job, ErrorCode why);
   void end(const JobKey& key, Error error);

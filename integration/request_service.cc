@@ -143,8 +143,8 @@ void RequestService::run(const json& body, Answer answer) {
   }
   const auto tokenize = [this, job] {
     Result<std::vector<TokenId>> tokens = context_.engine->tokenize(job->text);
-    if (tokens) job->tokens = std::move(tokens).value();
     const Error error = tokens ? Error{} : tokens.error();
+    if (tokens) job->tokens = std::move(tokens).value();
     context_.post([this, job, error] {
       job->start = context_.clock.now();
       job->error = error;
@@ -226,7 +226,8 @@ void RequestService::publish_and_generate(const std::shared_ptr<Job>& job) {
       const bool keep = !job->keep_reference.empty();
       const Instant begun = context_.clock.now();
       Result<Generation> made = context_.engine->generate(job->tokens.back(), {Tokens(job->generate), {}, keep});
-      if (made) {
+      const bool is_made = made.has_value();
+      if (is_made) {
         job->generation = std::move(made).value();
         job->first_token = job->generation.time_to_first_token;
         job->time_to_first_token = begun + job->first_token - job->start;
@@ -234,11 +235,11 @@ void RequestService::publish_and_generate(const std::shared_ptr<Job>& job) {
       } else {
         job->error = made.error();
       }
-      if (made && keep) {
+      if (is_made && keep) {
         job->reference =
             std::make_shared<Reference>(Reference{job->generation.tokens, std::move(job->generation.logits)});
       }
-      if (made && job->score_against != nullptr) score(*job, *job->score_against);
+      if (is_made && job->score_against != nullptr) score(*job, *job->score_against);
     }
     context_.post([this, job] { finish(job); });
   };

@@ -1,7 +1,7 @@
 #include "integration/demo/child_process.h"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <csignal>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>

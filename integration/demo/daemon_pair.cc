@@ -1,7 +1,7 @@
 #include "integration/demo/daemon_pair.h"
 
 #include <fmt/format.h>
-#include <signal.h>
+#include <csignal>
 
 #include <fstream>
 #include <nlohmann/json.hpp>

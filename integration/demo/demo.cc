@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
-#include <signal.h>
+#include <csignal>
 
 #include <chrono>
 #include <cstdio>

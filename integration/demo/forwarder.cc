@@ -171,7 +171,7 @@ struct Forwarder::State : std::enable_shared_from_this<Forwarder::State> {
     });
   }
 
-  void join(std::shared_ptr<Tcp::socket> near) {
+  void join(const std::shared_ptr<Tcp::socket>& near) {
     auto far = std::make_shared<Tcp::socket>(loop);
     sockets.remove_if([](const auto& socket) { return socket.expired(); });
     sockets.push_back(near);

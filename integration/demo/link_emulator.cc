@@ -1,7 +1,7 @@
 #include "integration/demo/link_emulator.h"
 
 #include <fmt/format.h>
-#include <signal.h>
+#include <csignal>
 #include <unistd.h>
 
 #include <algorithm>

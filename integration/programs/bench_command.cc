@@ -107,7 +107,8 @@ Result<std::vector<CodecRate>> measure(const BenchArguments& arguments, integrat
   SLUICE_ASSIGN(
       const Geometry geometry,
       Geometry::make(rows.planes.shape(), rows.rope, {Tokens(arguments.chunk_tokens), Layers(arguments.group_layers)}));
-  return integration::measure_codec(coder, rows.planes, geometry, arguments.rounds, MonotonicClock());
+  const MonotonicClock clock;
+  return integration::measure_codec(coder, rows.planes, geometry, {arguments.rounds, &clock});
 }
 
 ExitCode bench(const BenchArguments& arguments, bool is_json) {

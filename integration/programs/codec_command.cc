@@ -37,21 +37,29 @@ std::string name_of(Part level, const codec::Profile* profile, std::size_t profi
   return profile == nullptr ? name : profile->contents().levels[profile_level].name + "/" + name;
 }
 
-void tell(bool json, const char* verb, const kernels::KvShape& shape, const std::string& name,
-          std::uint64_t file_bytes) {
-  const double bits = integration::bits_per_value(file_bytes, shape);
+/// What was done to which rows.
+struct Done {
+  const char* verb;
+  kernels::KvShape shape;
+  std::string level;
+  std::uint64_t file_bytes;
+};
+
+void tell(bool json, const Done& done) {
+  const kernels::KvShape& shape = done.shape;
+  const double bits = integration::bits_per_value(done.file_bytes, shape);
   if (json) {
     const nlohmann::json told = {
-        {"layers", shape.layers.count()},         {"tokens", shape.tokens.count()}, {"level", name},
-        {"raw_bytes", shape.raw_bytes().count()}, {"file_bytes", file_bytes},       {"file_bits_per_value", bits}};
+        {"layers", shape.layers.count()},         {"tokens", shape.tokens.count()}, {"level", done.level},
+        {"raw_bytes", shape.raw_bytes().count()}, {"file_bytes", done.file_bytes},  {"file_bits_per_value", bits}};
     std::printf("%s\n", told.dump().c_str());
     return;
   }
-  std::printf("%s %llu layers x %llu tokens, level %s: raw %llu bytes, file %llu bytes, %.3f bits per value\n", verb,
-              static_cast<unsigned long long>(shape.layers.count()),
-              static_cast<unsigned long long>(shape.tokens.count()), name.c_str(),
-              static_cast<unsigned long long>(shape.raw_bytes().count()), static_cast<unsigned long long>(file_bytes),
-              bits);
+  std::printf("%s %llu layers x %llu tokens, level %s: raw %llu bytes, file %llu bytes, %.3f bits per value\n",
+              done.verb, static_cast<unsigned long long>(shape.layers.count()),
+              static_cast<unsigned long long>(shape.tokens.count()), done.level.c_str(),
+              static_cast<unsigned long long>(shape.raw_bytes().count()),
+              static_cast<unsigned long long>(done.file_bytes), bits);
 }
 
 Result<void> encode(const CodecArguments& arguments, bool json) {
@@ -66,7 +74,7 @@ Result<void> encode(const CodecArguments& arguments, bool json) {
   SLUICE_TRY(integration::choose_coding(arguments, profile ? &*profile : nullptr, options));
   SLUICE_ASSIGN(const std::vector<std::byte> file, integration::encode_rows(kernels, planes.rows(), options));
   SLUICE_TRY(integration::replace_file(arguments.out, file));
-  tell(json, "encoded", planes.shape(), name_of(options.level, options.profile, options.profile_level), file.size());
+  tell(json, {"encoded", planes.shape(), name_of(options.level, options.profile, options.profile_level), file.size()});
   return {};
 }
 
@@ -86,7 +94,7 @@ Result<void> decode(const CodecArguments& arguments, bool json) {
   const std::vector<std::byte> file = integration::write_kv_tensors(
       {decoded.planes.shape(), view.header().rope, decoded.first_position, decoded.planes.k(), decoded.planes.v()});
   SLUICE_TRY(integration::replace_file(arguments.out, file));
-  tell(json, "decoded", decoded.planes.shape(), std::string(codec::part_name(level)), in.bytes().size());
+  tell(json, {"decoded", decoded.planes.shape(), std::string(codec::part_name(level)), in.bytes().size()});
   return {};
 }
 

@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "integration/programs/command_line.h"
@@ -35,7 +35,7 @@ ExitCode start_harness(const CompareArguments& arguments, const std::vector<std:
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   ::execv(pointers.front(), pointers.data());
-  return fail(ExitCode::kFailed, "codec compare: " + arguments.python + ": " + std::strerror(errno) +
+  return fail(ExitCode::kFailed, "codec compare: " + arguments.python + ": " + std::generic_category().message(errno) +
                                      ": give --python, or install it: ./dev quality setup");
 }
 

@@ -1,7 +1,7 @@
 #include "integration/demo/child_process.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
+#include <csignal>
 
 #include <cerrno>
 #include <fstream>

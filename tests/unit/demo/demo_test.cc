@@ -1,7 +1,7 @@
 #include "integration/demo/demo.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
+#include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
 

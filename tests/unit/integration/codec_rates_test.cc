@@ -22,7 +22,8 @@ std::vector<CodecRate> measured(std::size_t rounds) {
   const Geometry geometry =
       Geometry::make(recording.planes.shape(), recording.description.rope, {Tokens(256), Layers(6)}).value();
   UnitCoder coder = UnitCoder::open().value();
-  return measure_codec(coder, recording.planes, geometry, rounds, TickingClock()).value();
+  const TickingClock clock;
+  return measure_codec(coder, recording.planes, geometry, {rounds, &clock}).value();
 }
 
 TEST(CodecRates, EveryLevelIsMeasuredAndALaterStageIsLarger) {
