@@ -1,10 +1,10 @@
 #include "integration/demo/child_process.h"
 
 #include <fcntl.h>
-#include <csignal>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <cerrno>
 #include <thread>

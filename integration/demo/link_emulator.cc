@@ -1,8 +1,8 @@
 #include "integration/demo/link_emulator.h"
 
 #include <fmt/format.h>
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <cerrno>

@@ -59,10 +59,15 @@ class ListOfClaims(unittest.TestCase):
         return "[a.1]\n" + "\n".join(f'{key} = "{value}"' for key, value in fields.items() if value is not None)
 
     def test_what_cannot_be_tried_here_counts_only_where_it_may_not_be_skipped(self):
-        for may_skip in (False, True):
+        for as_known in (False, True):
             out = io.StringIO()
-            self.assertEqual(run_claims.run_all([claim("exit 77")], pathlib.Path("."), may_skip, out), may_skip)
+            self.assertEqual(run_claims.run_all([claim("exit 77")], pathlib.Path("."), as_known, out), as_known)
             self.assertIn("cannot be tried here", out.getvalue())
+
+    def test_what_is_known_to_fall_short_must_do_so_in_ci_and_falls_short_elsewhere(self):
+        for command, as_known, expected in (("false", True, True), ("false", False, False), ("true", True, False), ("true", False, True)):
+            out = io.StringIO()
+            self.assertEqual(run_claims.run_all([claim(command, short="not built")], pathlib.Path("."), as_known, out), expected)
 
     def test_the_tree_s_own_list_is_well_formed_and_covers_each_row(self):
         claims = parse_claims((run_claims.ROOT / "docs/claims.toml").read_text(encoding="utf-8"))
