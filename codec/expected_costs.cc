@@ -61,8 +61,15 @@ double threshold(const ClassCosts& costs, std::size_t universal_class, std::int3
   return std::clamp(n - 0.5 + RateRounding::kTradeOff / 2 * more, n - 0.5, static_cast<double>(n));
 }
 
-float expected_base(const ClassCosts& costs, const Distribution& values, std::size_t universal_class, double sigma,
-                    BaseRounding rounding) {
+/// A coefficient that is coded in the base.
+struct Coefficient {
+  std::size_t universal_class;
+  double sigma;  ///< in steps
+  BaseRounding rounding;
+};
+
+float expected_base(const ClassCosts& costs, const Distribution& values, const Coefficient& coefficient) {
+  const auto [universal_class, sigma, rounding] = coefficient;
   double bits = 0;
   double below = 0;
   for (std::int32_t n = 0; n <= kLargestIndex && below < kNearlyAll; ++n) {
@@ -132,7 +139,8 @@ ExpectedCosts::ExpectedCosts() {
         const std::size_t name = shape * kSpreads + static_cast<std::size_t>(own);
         const auto place = static_cast<std::size_t>(spread - own + kBelow);
         for (const BaseRounding rounding : {BaseRounding::kThreshold, BaseRounding::kRateDistortion}) {
-          base_[static_cast<std::size_t>(rounding)][name][place] = expected_base(costs, values, name, sigma, rounding);
+          base_[static_cast<std::size_t>(rounding)][name][place] =
+              expected_base(costs, values, {name, sigma, rounding});
         }
         for (std::size_t i = 0; i < shares.size(); ++i) {
           refinement_[i][name][place] = expected_refinement(costs, i + 1, name, shares[i]);

@@ -295,7 +295,7 @@ Result<void> LosslessCoder::read_stream(const kernels::KvShape& shape, const Cod
   if (!kernels::is_finished(reader)) return Error{ErrorCode::kCorruptStream, 0, "lossless stream end"};
   SLUICE_TRY(read_tops(in, tokens));
   const std::size_t side = side_size(shape);
-  join_rows(shape.dtype, tops_, {.tokens = tokens, .width = width}, in.mantissas,
+  join_rows(shape.dtype, {.tops = tops_, .mantissas = in.mantissas}, {.tokens = tokens, .width = width},
             std::span(rows_).subspan(in.number * side, side));
   return {};
 }

@@ -118,9 +118,8 @@ void pack_mantissas(kernels::DType dtype, std::span<const std::byte> rows, std::
   with_planes(dtype, [&](auto planes) { planes.pack(rows.data(), values, out.data()); });
 }
 
-void join_rows(kernels::DType dtype, std::span<const std::uint16_t> tops, StreamExtent extent,
-               std::span<const std::byte> mantissas, std::span<std::byte> rows) {
-  with_planes(dtype, [&](auto planes) { planes.join(tops.data(), extent, mantissas.data(), rows.data()); });
+void join_rows(kernels::DType dtype, const SplitRows& split, StreamExtent extent, std::span<std::byte> rows) {
+  with_planes(dtype, [&](auto planes) { planes.join(split.tops.data(), extent, split.mantissas.data(), rows.data()); });
 }
 
 }  // namespace sluice::codec

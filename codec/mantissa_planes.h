@@ -41,8 +41,12 @@ void split_tops(kernels::DType dtype, std::span<const std::byte> rows, StreamExt
                 std::span<std::uint16_t> tops);
 /// Mantissas of every value.  Precondition: out.size() is mantissa_size.  Threads: pure.
 void pack_mantissas(kernels::DType dtype, std::span<const std::byte> rows, std::span<std::byte> out);
+/// What both make of rows.
+struct SplitRows {
+  std::span<const std::uint16_t> tops;
+  std::span<const std::byte> mantissas;
+};
 /// Inverse of both.
-void join_rows(kernels::DType dtype, std::span<const std::uint16_t> tops, StreamExtent extent,
-               std::span<const std::byte> mantissas, std::span<std::byte> rows);
+void join_rows(kernels::DType dtype, const SplitRows& split, StreamExtent extent, std::span<std::byte> rows);
 
 }  // namespace sluice::codec

@@ -192,9 +192,9 @@ void NestedDecoder::write_plane(const FrameView& base, std::size_t stages, std::
   if (layout_.runs.coded() == 0) return;
   if (!layout_.has_profile) return restore_fitted(base, stages, stream, plane);
   dequantize_profiled(stages, stream);
-  const PlaneExtent extent{.shape = &base.header.shape, .range = {raw, layout_.runs.coded()}};
-  if (is_key) rotate_columns(*kernels_, extent, rotation_.turn(stream / 2, 1.0F), columns_);
-  store_columns(*kernels_, extent, columns_, plane, strip_);
+  const PlaneExtent extent{.kernels = kernels_, .shape = &base.header.shape, .range = {raw, layout_.runs.coded()}};
+  if (is_key) rotate_columns(extent, rotation_.turn(stream / 2, 1.0F), columns_);
+  store_columns(extent, columns_, plane, strip_);
 }
 
 void NestedDecoder::restore_fitted(const FrameView& base, std::size_t stages, std::size_t stream,

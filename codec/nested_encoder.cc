@@ -143,9 +143,9 @@ void NestedEncoder::load_plane(const kernels::UnitView& unit, std::size_t stream
   kernels_->copy_rows(plane, unit.shape, {0, raw},
                       base.frame.subspan(kFrameHeaderSize + stream * layout.raw_row_size, layout.raw_row_size));
   if (layout.runs.coded() == 0) return;
-  const PlaneExtent extent{.shape = &unit.shape, .range = {raw, layout.runs.coded()}};
-  load_columns(*kernels_, extent, plane, columns, strip_);
-  if (is_key) rotate_columns(*kernels_, extent, rotation_.turn(stream / 2, -1.0F), columns);
+  const PlaneExtent extent{.kernels = kernels_, .shape = &unit.shape, .range = {raw, layout.runs.coded()}};
+  load_columns(extent, plane, columns, strip_);
+  if (is_key) rotate_columns(extent, rotation_.turn(stream / 2, -1.0F), columns);
 }
 
 Result<CodedPlane> NestedEncoder::code_plane(std::size_t stream, const Stage& base) {

@@ -23,24 +23,23 @@ void for_each_strip(const PlaneExtent& extent, StripScratch& scratch, Visit visi
 
 }  // namespace
 
-void load_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, const kernels::PlaneView& plane,
-                  std::span<float> columns, StripScratch& scratch) {
+void load_columns(const PlaneExtent& extent, const kernels::PlaneView& plane, std::span<float> columns,
+                  StripScratch& scratch) {
   for_each_strip(extent, scratch, [&](const kernels::TransposeExtent& transpose, kernels::TokenRange range, auto rows) {
-    kernels.gather(plane, *extent.shape, range, rows);
-    kernels.to_columns(rows, transpose, columns);
+    extent.kernels->gather(plane, *extent.shape, range, rows);
+    extent.kernels->to_columns(rows, transpose, columns);
   });
 }
 
-void store_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, std::span<const float> columns,
-                   const kernels::MutablePlaneView& plane, StripScratch& scratch) {
+void store_columns(const PlaneExtent& extent, std::span<const float> columns, const kernels::MutablePlaneView& plane,
+                   StripScratch& scratch) {
   for_each_strip(extent, scratch, [&](const kernels::TransposeExtent& transpose, kernels::TokenRange range, auto rows) {
-    kernels.to_rows(columns, transpose, rows);
-    kernels.scatter(rows, *extent.shape, range, plane);
+    extent.kernels->to_rows(columns, transpose, rows);
+    extent.kernels->scatter(rows, *extent.shape, range, plane);
   });
 }
 
-void rotate_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, const RopeTurn& turn,
-                    std::span<float> columns) {
+void rotate_columns(const PlaneExtent& extent, const RopeTurn& turn, std::span<float> columns) {
   const std::uint64_t tokens = extent.range.count;
   const std::uint64_t head_dim = extent.shape->head_dim.count();
   const std::span<const float> cosine = turn.angles->cosine;
@@ -48,11 +47,11 @@ void rotate_columns(const kernels::KernelTable& kernels, const PlaneExtent& exte
   for (std::uint64_t head = 0; head < extent.shape->kv_heads.count(); ++head) {
     for (std::uint64_t pair = 0; pair < turn.angles->pairs; ++pair) {
       const kernels::ChannelPair channels = kernels::rope_pair(*turn.rope, pair);
-      kernels.rotate({.first = columns.subspan((head * head_dim + channels.first) * tokens, tokens),
-                      .second = columns.subspan((head * head_dim + channels.second) * tokens, tokens),
-                      .cosine = cosine.subspan(pair * tokens, tokens),
-                      .sine = sine.subspan(pair * tokens, tokens),
-                      .sine_sign = turn.sine_sign});
+      extent.kernels->rotate({.first = columns.subspan((head * head_dim + channels.first) * tokens, tokens),
+                              .second = columns.subspan((head * head_dim + channels.second) * tokens, tokens),
+                              .cosine = cosine.subspan(pair * tokens, tokens),
+                              .sine = sine.subspan(pair * tokens, tokens),
+                              .sine_sign = turn.sine_sign});
     }
   }
 }

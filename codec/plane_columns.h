@@ -12,8 +12,9 @@
 
 namespace sluice::codec {
 
-/// The coded tokens of one plane.
+/// The coded tokens of one plane, and what moves them.
 struct PlaneExtent {
+  const kernels::KernelTable* kernels = nullptr;
   const kernels::KvShape* shape = nullptr;
   kernels::TokenRange range;
   std::uint64_t width() const { return shape->row_values(); }
@@ -25,10 +26,10 @@ struct StripScratch {
 };
 
 /// columns = [width][range.count].
-void load_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, const kernels::PlaneView& plane,
-                  std::span<float> columns, StripScratch& scratch);
-void store_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, std::span<const float> columns,
-                   const kernels::MutablePlaneView& plane, StripScratch& scratch);
+void load_columns(const PlaneExtent& extent, const kernels::PlaneView& plane, std::span<float> columns,
+                  StripScratch& scratch);
+void store_columns(const PlaneExtent& extent, std::span<const float> columns, const kernels::MutablePlaneView& plane,
+                   StripScratch& scratch);
 
 /// Turns every head of K. sine_sign: -1 takes RoPE off, 1 puts it on. `angles` may be empty: then nothing turns.
 struct RopeTurn {
@@ -36,8 +37,7 @@ struct RopeTurn {
   const kernels::RopeAngles* angles = nullptr;
   float sine_sign = 1.0F;
 };
-void rotate_columns(const kernels::KernelTable& kernels, const PlaneExtent& extent, const RopeTurn& turn,
-                    std::span<float> columns);
+void rotate_columns(const PlaneExtent& extent, const RopeTurn& turn, std::span<float> columns);
 
 /// The angles of a unit's tokens in every layer: two sets, as layers with a local base have their own.
 /// Threads: one call at a time.

@@ -91,6 +91,7 @@ Result<void> fit_plane(const kernels::KernelTable& kernels, const PlaneInput& in
   const NestedLayout& layout = input.layout;
   const std::size_t coded = layout.runs.coded();
   const std::size_t dim = layout.width / layout.heads;
+  SLUICE_ASSERT(dim > 0);
   for (auto& indices : out.indices) indices.resize(layout.indices());
   for (std::size_t channel = 0; channel < layout.width; ++channel) {
     const float mean = from_bf16(out.means[channel]);

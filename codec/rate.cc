@@ -131,11 +131,12 @@ Result<void> RatePredictor::measure(const kernels::UnitView& unit, const UnitCon
 
 void RatePredictor::State::load_plane(const kernels::UnitView& unit, std::size_t stream) {
   const bool is_key = stream % 2 == 0;
-  const PlaneExtent extent{.shape = &unit.shape, .range = {header.raw_tokens.count(), layout.runs.coded()}};
+  const PlaneExtent extent{
+      .kernels = kernels, .shape = &unit.shape, .range = {header.raw_tokens.count(), layout.runs.coded()}};
   std::vector<float>& plane = columns[stream % 2];
-  load_columns(*kernels, extent, (is_key ? unit.k : unit.v)[stream / 2], plane, strip);
+  load_columns(extent, (is_key ? unit.k : unit.v)[stream / 2], plane, strip);
   add_lossless(plane);
-  if (is_key) rotate_columns(*kernels, extent, rotation.turn(stream / 2, -1.0F), plane);
+  if (is_key) rotate_columns(extent, rotation.turn(stream / 2, -1.0F), plane);
 }
 
 void RatePredictor::State::add_lossless(std::span<const float> plane) {

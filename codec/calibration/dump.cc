@@ -88,7 +88,7 @@ void DumpReader::read_plane(const DumpTensor& tensor, std::uint64_t plane, const
   const std::uint64_t bytes = shape.row_bytes().count() * shape.tokens.count();
   const Contiguous rows(tensor.data.subspan(plane * bytes, bytes), shape);
   out.resize(static_cast<Eigen::Index>(shape.tokens.count()), static_cast<Eigen::Index>(shape.row_values()));
-  load_columns(*kernels_, PlaneExtent{&shape, {0, shape.tokens.count()}}, rows.view,
+  load_columns(PlaneExtent{kernels_, &shape, {0, shape.tokens.count()}}, rows.view,
                std::span(out.data(), static_cast<std::size_t>(out.size())), scratch_);
 }
 
@@ -101,7 +101,7 @@ void DumpReader::turn_back(const Dump& dump, LayerIndex layer, const kernels::Kv
     angles_rope_ = rope;
     angles_first_ = first;
   }
-  rotate_columns(*kernels_, PlaneExtent{&shape, {0, tokens}}, RopeTurn{&rope, &angles_, -1.0F},
+  rotate_columns(PlaneExtent{kernels_, &shape, {0, tokens}}, RopeTurn{&rope, &angles_, -1.0F},
                  std::span(out.data(), static_cast<std::size_t>(out.size())));
 }
 

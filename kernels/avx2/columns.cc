@@ -37,8 +37,14 @@ void transpose_block(const float* in, float* out, Strides stride) {
   for (std::uint64_t column = 0; column < kEight; ++column) _mm256_storeu_ps(out + column * stride.out, pair[column]);
 }
 
+struct Area {
+  std::uint64_t height;
+  std::uint64_t width;
+};
+
 // in[height][width] to out[width][height] under strides.
-void transpose(const float* in, std::uint64_t height, std::uint64_t width, float* out, Strides stride) {
+void transpose(const float* in, Area area, float* out, Strides stride) {
+  const auto [height, width] = area;
   for (std::uint64_t c = 0; c < width; c += kEight) {
     std::uint64_t r = 0;
     if (c + kEight <= width) {
@@ -61,12 +67,12 @@ void check_extent(TransposeExtent extent, std::size_t rows, std::size_t columns)
 
 void to_columns(std::span<const float> rows, TransposeExtent extent, std::span<float> columns) {
   check_extent(extent, rows.size(), columns.size());
-  transpose(rows.data(), extent.tokens, extent.width, columns.data() + extent.first, {extent.width, extent.stride});
+  transpose(rows.data(), {extent.tokens, extent.width}, columns.data() + extent.first, {extent.width, extent.stride});
 }
 
 void to_rows(std::span<const float> columns, TransposeExtent extent, std::span<float> rows) {
   check_extent(extent, rows.size(), columns.size());
-  transpose(columns.data() + extent.first, extent.width, extent.tokens, rows.data(), {extent.stride, extent.width});
+  transpose(columns.data() + extent.first, {extent.width, extent.tokens}, rows.data(), {extent.stride, extent.width});
 }
 
 void rotate(const RotateColumns& columns) {

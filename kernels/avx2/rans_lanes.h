@@ -47,7 +47,7 @@ constexpr WordMoves make_word_moves() {
   }
   return moves;
 }
-constexpr WordMoves kMoves = make_word_moves();
+inline constexpr WordMoves kMoves = make_word_moves();
 
 /// All bits of the first n 16-bit numbers: [32 - n, ...) of this.
 constexpr std::array<std::uint16_t, 2 * kRansLanes> make_first_lanes() {
@@ -55,7 +55,7 @@ constexpr std::array<std::uint16_t, 2 * kRansLanes> make_first_lanes() {
   for (std::size_t i = 0; i < kRansLanes; ++i) lanes[i] = 0xFFFF;
   return lanes;
 }
-constexpr std::array<std::uint16_t, 2 * kRansLanes> kFirstLanes = make_first_lanes();
+inline constexpr std::array<std::uint16_t, 2 * kRansLanes> kFirstLanes = make_first_lanes();
 
 /// 16 bytes at any address.
 inline __m128i load_half(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }

@@ -1,14 +1,25 @@
 // The AVX2 table: what ref has, with everything that is worth it replaced.
 #include "kernels/table.h"
 
+#include <cpuid.h>
+
 #include "kernels/avx2/kernels.h"
 
 namespace sluice::kernels {
 
+namespace {
+
+/// F16C, which not every compiler has a name for.
+bool has_half_floats() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
+}  // namespace
+
 std::optional<KernelTable> avx2_kernels() {
   const bool can_run = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") &&
-                       __builtin_cpu_supports("popcnt");
+                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && has_half_floats();
   if (!can_run) return std::nullopt;
   KernelTable table = ref_kernels();
   table.name = "avx2";

@@ -34,10 +34,10 @@ constexpr std::array<std::uint16_t, kRansLanes> make_in_turns(std::uint16_t firs
   }
   return index;
 }
-alignas(64) constexpr std::array<std::uint16_t, kRansLanes> kLowerHalves = make_every_other(0);
-alignas(64) constexpr std::array<std::uint16_t, kRansLanes> kUpperHalves = make_every_other(1);
-alignas(64) constexpr std::array<std::uint16_t, kRansLanes> kFirstStates = make_in_turns(0);
-alignas(64) constexpr std::array<std::uint16_t, kRansLanes> kLastStates = make_in_turns(16);
+alignas(64) inline constexpr std::array<std::uint16_t, kRansLanes> kLowerHalves = make_every_other(0);
+alignas(64) inline constexpr std::array<std::uint16_t, kRansLanes> kUpperHalves = make_every_other(1);
+alignas(64) inline constexpr std::array<std::uint16_t, kRansLanes> kFirstStates = make_in_turns(0);
+alignas(64) inline constexpr std::array<std::uint16_t, kRansLanes> kLastStates = make_in_turns(16);
 
 /// 64 bytes from any address.
 inline __m512i load_whole(const void* from) { return _mm512_loadu_si512(from); }

@@ -131,7 +131,7 @@ constexpr std::size_t kWord = sizeof(std::uint16_t);
 
 // Words are little-endian on every machine that this builds for; table.cc asserts it.
 std::uint16_t load_word(const std::byte* from) {
-  std::uint16_t word;
+  std::uint16_t word = 0;
   std::memcpy(&word, from, kWord);
   return word;
 }

@@ -1,6 +1,7 @@
 // What the codec makes of a unit, as data: bits a value and quality of every part, as the quality harness measured
 // them, and what decode costs. Place in the flow: experiments -> jobs' sizes and the policy's options. Invariant: the
-// figures of each model are those of docs/benchmarks/quality.json, which a test checks.
+// figures of each model are those of data/quality.json, one report of the harness that is kept so that experiments stay
+// what they were when the page of docs/benchmarks is measured again; a test checks it.
 #pragma once
 
 #include <string_view>
@@ -25,7 +26,7 @@ struct CodecModel {
 /// Nested stages without a profile (T0): 1.54, 3.34 and 5.08 bits a value; measured as nested.
 CodecModel tier0();
 /// With a calibrated profile (T2): 0.45, 0.85, 1.47 and 2.30 bits a value. Measured as levels of their own: taken as
-/// stages, each is charged 10 % more than the difference to the one below it, an assumption.
+/// stages, each refinement is charged 10 % more than the difference to the one below it, an assumption.
 CodecModel tier2();
 
 }  // namespace sluice::scheduler::sim

@@ -27,8 +27,8 @@ void expect_measured(const nlohmann::json& schemes, const CodecModel& model, Par
 }
 
 TEST(CodecModel, IsWhatTheHarnessMeasured) {
-  std::ifstream file("docs/benchmarks/quality.json");
-  const auto schemes = nlohmann::json::parse(file)["reports"][0]["schemes"];
+  std::ifstream file("scheduler/sim/data/quality.json");
+  const auto schemes = nlohmann::json::parse(file)["schemes"];
   expect_measured(schemes, tier0(), Part::kBase, "Sluice T0 base");
   expect_measured(schemes, tier0(), Part::kRefinement1, "Sluice T0 refinement1");
   expect_measured(schemes, tier0(), Part::kRefinement2, "Sluice T0 refinement2");
