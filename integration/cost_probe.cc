@@ -1,11 +1,13 @@
 #include "integration/cost_probe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "codec/frame.h"
 #include "integration/codec_rates.h"
 #include "scheduler/cost.h"
 
@@ -58,6 +60,16 @@ EngineCosts measure_engine(Engine& engine, const Clock& clock) {
   costs.inject_per_token = (injected - prefilled) / kProbeTokens;
   costs.first_token = clock.now() - injected;
   return costs;
+}
+
+scheduler::QualityCurve stated_curve(std::span<const codec::StageQuality> stages) {
+  scheduler::QualityCurve curve;
+  for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+    const double kl = static_cast<double>(stages[stage].kl_mean);
+    if (!(kl > 0)) continue;
+    curve.points[codec::kStageParts[stage]] = PartsPerMillion(static_cast<std::uint64_t>(1e6 * std::exp(-kl)));
+  }
+  return curve;
 }
 
 Result<scheduler::PartTable<BitsPerSecond>> measure_decode(UnitCoder& coder, const ModelDescription& model,

@@ -2,12 +2,15 @@
 // begin here and are then corrected by what requests really take. Takes a few tens of milliseconds and a short prefill.
 #pragma once
 
+#include <span>
+
 #include "base/clock.h"
 #include "base/quantity.h"
 #include "base/result.h"
 #include "integration/engine.h"
 #include "integration/unit_coder.h"
 #include "scheduler/part_set.h"
+#include "scheduler/quality.h"
 
 namespace sluice::integration {
 
@@ -15,6 +18,10 @@ namespace sluice::integration {
 /// Errors: those of the codec.
 Result<scheduler::PartTable<BitsPerSecond>> measure_decode(UnitCoder& coder, const ModelDescription& model,
                                                            std::uint32_t group_layers, const Clock& clock);
+
+/// What a profile states of a level's stages, base first, as the planner counts quality: exp(-mean KL). Stages of which
+/// it states nothing keep the points that nobody measured.  Threads: pure.
+scheduler::QualityCurve stated_curve(std::span<const codec::StageQuality> stages);
 
 /// What an engine's own steps take; zero where it was not measured.
 struct EngineCosts {

@@ -81,6 +81,7 @@ scheduler::PolicyOptions Node::policy_options() {
   scheduler::PolicyOptions policy;
   policy.nominal_rate = options_.nominal_rate;
   policy.nominal_is_trusted = options_.nominal_is_trusted;
+  policy.quality = stated_curve(coder_.stated_quality());
   if (parts_.engine == nullptr) return policy;
   const ModelDescription& model = parts_.engine->description();
   if (const auto rates = measure_decode(coder_, model, options_.group_layers, parts_.clock)) {

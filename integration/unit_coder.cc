@@ -49,8 +49,8 @@ std::optional<Part> decoded_part(std::span<const StoredPart* const> parts) {
   return best.back()->part;
 }
 
-UnitCoder::UnitCoder(std::shared_ptr<const codec::Profile> profile, codec::Encoder encoder, codec::Decoder decoder)
-    : profile_(std::move(profile)), encoder_(std::move(encoder)), decoder_(std::move(decoder)) {}
+UnitCoder::UnitCoder(Level level, codec::Encoder encoder, codec::Decoder decoder)
+    : level_(std::move(level)), encoder_(std::move(encoder)), decoder_(std::move(decoder)) {}
 
 Result<UnitCoder> UnitCoder::open(const CoderOptions& options) {
   const kernels::KernelTable& table = kernels::available_kernels().front();
@@ -64,12 +64,18 @@ Result<UnitCoder> UnitCoder::open(const CoderOptions& options) {
   }
   SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(table, coding));
   SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(table, profile.get()));
-  return UnitCoder(std::move(profile), std::move(encoder), std::move(decoder));
+  return UnitCoder({std::move(profile), coding.level}, std::move(encoder), std::move(decoder));
 }
 
 ContentHash UnitCoder::profile() const {
   constexpr ContentHash kNoProfile(1);  // 0 would say that nothing is decoded here
-  return profile_ == nullptr ? kNoProfile : profile_->id();
+  return level_.profile == nullptr ? kNoProfile : level_.profile->id();
+}
+
+std::span<const codec::StageQuality> UnitCoder::stated_quality() const {
+  if (level_.profile == nullptr) return {};
+  const codec::ProfileLevel& level = level_.profile->contents().levels[level_.number];
+  return std::span(level.quality).first(level.stages.count());
 }
 
 Result<StoredUnit> UnitCoder::encode(const KvPlanes& planes, const Geometry& geometry, UnitKey unit,

@@ -42,6 +42,9 @@ class UnitCoder {
   /// one.
   ContentHash profile() const;
 
+  /// What the profile states of the level's stages, base first; empty without a profile.
+  std::span<const codec::StageQuality> stated_quality() const;
+
   /// Parts that cannot be made of these values (NaN or infinity in nested or int8) are left out.
   /// Errors: those of the codec when nothing could be made.
   Result<StoredUnit> encode(const KvPlanes& planes, const Geometry& geometry, UnitKey unit, PartChoice choice);
@@ -52,8 +55,12 @@ class UnitCoder {
                       KvPlanes& planes);
 
  private:
-  UnitCoder(std::shared_ptr<const codec::Profile> profile, codec::Encoder encoder, codec::Decoder decoder);
-  std::shared_ptr<const codec::Profile> profile_;  // before encoder and decoder, which look at it
+  struct Level {
+    std::shared_ptr<const codec::Profile> profile;  ///< nullptr: none
+    std::size_t number = 0;
+  };
+  UnitCoder(Level level, codec::Encoder encoder, codec::Decoder decoder);
+  Level level_;  // before encoder and decoder, which look at its profile
   codec::Encoder encoder_;
   codec::Decoder decoder_;
   std::vector<std::byte> scratch_;
