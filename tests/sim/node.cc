@@ -50,8 +50,11 @@ void SimNode::keep_connected(std::uint32_t peer) {
 
 void SimNode::open_request() {
   if (book_.up.empty() || endpoint_ == nullptr) return;
-  const auto any = std::next(book_.up.begin(), static_cast<std::ptrdiff_t>(world_.between(0, book_.up.size() - 1)));
-  Session* const session = any->first;
+  // By the order in which they came up: that of addresses would differ from run to run.
+  std::map<std::uint64_t, Session*> by_age;
+  for (const auto& [session, number] : book_.up) by_age[number] = session;
+  const auto any = std::next(by_age.begin(), static_cast<std::ptrdiff_t>(world_.between(0, by_age.size() - 1)));
+  Session* const session = any->second;
   OpenRequest open;
   open.request = RequestId(number_ * 1'000'000U + ++opened_);
   open.remaining = world_.between(kShortestDeadline, kLongestDeadline);

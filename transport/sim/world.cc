@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
+
 namespace sluice::transport::sim {
 namespace {
 
@@ -59,16 +61,28 @@ void NodeLoop::at(Instant due, std::function<void()> task) {
 }
 
 void NodeLoop::run(std::function<void()> task) {
-  if (dead_) return missed_.push_back(std::move(task));
-  if (world_.now() < paused_until_) return at(paused_until_, std::move(task));
-  task();
+  if (!dead_ && waiting_.empty() && world_.now() >= paused_until_) return task();
+  waiting_.push_back(std::move(task));
+  wake();
+}
+
+// Whatever had to wait goes first, also before what is due at the very end of the pause.
+void NodeLoop::wake() {
+  if (waking_ || dead_ || waiting_.empty()) return;
+  waking_ = true;
+  world_.at(paused_until_, [this] {
+    waking_ = false;
+    if (dead_ || world_.now() < paused_until_) return wake();
+    std::vector<std::function<void()>> due;
+    due.swap(waiting_);
+    for (std::function<void()>& task : due) task();
+    SLUICE_ASSERT(waiting_.empty());  // a task never runs another
+  });
 }
 
 void NodeLoop::revive() {
   dead_ = false;
-  std::vector<std::function<void()>> missed;
-  missed.swap(missed_);
-  for (std::function<void()>& task : missed) post(std::move(task));
+  wake();
 }
 
 void NodeLoop::pause(Duration span) { paused_until_ = std::max(paused_until_, world_.now() + span); }

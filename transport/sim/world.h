@@ -64,12 +64,14 @@ class NodeLoop final : public Loop {
 
  private:
   void run(std::function<void()> task);
+  void wake();
 
   World& world_;
   Instant last_post_;
   Instant paused_until_;
   bool dead_ = false;
-  std::vector<std::function<void()>> missed_;
+  std::vector<std::function<void()>> waiting_;  ///< for the end of a pause or of death, in the order they were due
+  bool waking_ = false;
 };
 
 }  // namespace sluice::transport::sim
