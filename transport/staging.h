@@ -2,6 +2,7 @@
 // Lives as long as its last SlotHold, so that held bytes stay readable after the Endpoint is gone.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -17,7 +18,7 @@ namespace sluice::transport {
 class Staging final : public SlotReturn, public std::enable_shared_from_this<Staging> {
  public:
   Staging(std::unique_ptr<Ring> ring, Loop& loop, const Clock& clock, EventSink& events)
-      : ring_(std::move(ring)), loop_(loop), clock_(&clock), events_(&events) {}
+      : ring_(std::move(ring)), loop_(&loop), clock_(&clock), events_(&events) {}
 
   Result<Slot> take(Bytes size) { return ring_->take(size); }
   Slot renew(SlotIndex slot) { return ring_->renew(slot); }
@@ -31,12 +32,15 @@ class Staging final : public SlotReturn, public std::enable_shared_from_this<Sta
   }
   /// At once on the loop thread, else by a post to it.
   void release(SlotIndex slot, Generation generation) override {
-    loop_.dispatch([self = shared_from_this(), slot, generation] { self->free(slot, generation); });
+    Loop* const loop = loop_.load();
+    if (loop != nullptr)
+      loop->dispatch([self = shared_from_this(), slot, generation] { self->free(slot, generation); });
   }
 
   void set_on_free(std::function<void()> on_free) { on_free_ = std::move(on_free); }
-  /// The endpoint goes: nothing is told any more.
+  /// The endpoint goes, and its loop may: nothing is told any more, and holds only keep the bytes.
   void detach() {
+    loop_ = nullptr;
     events_ = nullptr;
     on_free_ = nullptr;
   }
@@ -45,7 +49,7 @@ class Staging final : public SlotReturn, public std::enable_shared_from_this<Sta
 
  private:
   std::unique_ptr<Ring> ring_;
-  Loop& loop_;
+  std::atomic<Loop*> loop_;
   const Clock* clock_;
   EventSink* events_;
   std::function<void()> on_free_;

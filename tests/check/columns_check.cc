@@ -11,9 +11,9 @@ namespace {
 class Columns : public EveryTable {
  protected:
   std::vector<float> column(std::size_t count, float spread) {
-    std::normal_distribution<float> normal(0.3F, spread);
+    std::normal_distribution<float> normal;
     std::vector<float> values(count);
-    for (float& value : values) value = normal(random_);
+    for (float& value : values) value = 0.3F + spread * normal(random_);
     return values;
   }
   std::vector<std::int16_t> indices(std::size_t count, int most) {

@@ -73,7 +73,8 @@ TEST(Rate, ExtremeUnitsHaveSizes) {
   for (const std::uint64_t tokens : {1, 2, 3, 33}) {
     const PagedUnit zeros(shape_of(tokens, DType::kF16), {});
     ASSERT_TRUE(predictor.measure(zeros.view(), context_at(0, tokens)));
-    for (const Bytes size : predictor.stages(0).parts()) {
+    const auto stages = predictor.stages(0);
+    for (const Bytes size : stages.parts()) {
       EXPECT_GE(size, Bytes(kFrameHeaderSize));
       EXPECT_LE(size, Encoder::max_nested_size(zeros.shape()));
     }
