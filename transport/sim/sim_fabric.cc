@@ -2,24 +2,9 @@
 
 #include <utility>
 
+#include "transport/shared_channel.h"
+
 namespace sluice::transport::sim {
-namespace {
-
-class SimChannel final : public Channel {
- public:
-  explicit SimChannel(std::shared_ptr<PipeEnd> end) : end_(std::move(end)) {}
-  ~SimChannel() override { end_->cut({ErrorCode::kAborted, 0, "channel is gone"}); }
-  void start(FrameSink& sink) override { end_->start(sink); }
-  Result<void> send(OutgoingFrame frame) override { return end_->send(std::move(frame)); }
-  void drop(RequestId request) override { end_->drop(request); }
-  Bytes queued() const override { return end_->queued(); }
-  void close(Error error) override { end_->close(error); }
-
- private:
-  std::shared_ptr<PipeEnd> end_;
-};
-
-}  // namespace
 
 std::vector<std::shared_ptr<PipeEnd>> SimNetwork::ends_of(const NodeLoop& loop) const {
   std::vector<std::shared_ptr<PipeEnd>> ends;
@@ -63,11 +48,12 @@ void SimFabric::connect(const std::string& address, ChannelDone done) {
   network_.connections_.push_back({&listener.loop_, other, own});
   listener.loop_.at(network_.world_.now() + network_.pipes_.delay, [&network = network_, address, other] {
     const auto still = network.listeners_.find(address);
-    auto channel = std::make_unique<SimChannel>(other);
+    auto channel = std::make_unique<SharedChannel<PipeEnd>>(other);
     if (still != network.listeners_.end()) still->second->accepted_(std::unique_ptr<Channel>(std::move(channel)));
   });
-  loop_.at(answered,
-           [own, done = std::move(done)] { done(std::unique_ptr<Channel>(std::make_unique<SimChannel>(own))); });
+  loop_.at(answered, [own, done = std::move(done)] {
+    done(std::unique_ptr<Channel>(std::make_unique<SharedChannel<PipeEnd>>(own)));
+  });
 }
 
 void SimFabric::close() {

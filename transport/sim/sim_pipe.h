@@ -37,6 +37,9 @@ class PipeEnd final : public std::enable_shared_from_this<PipeEnd> {
   Bytes queued() const { return queued_; }
   void close(Error error);
 
+  /// The owner is gone.
+  void abandon() { cut({ErrorCode::kAborted, 0, "channel is gone"}); }
+
   /// Bytes sent to this end arrive no more until release().
   void hold_back() { is_held_ = true; }
   void release();

@@ -80,18 +80,4 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   Error error_;
 };
 
-/// The owner of a connection, as the seam wants it.
-class TcpChannel final : public Channel {
- public:
-  explicit TcpChannel(std::shared_ptr<TcpConnection> connection) : connection_(std::move(connection)) {}
-  void start(FrameSink& sink) override { connection_->start(sink); }
-  Result<void> send(OutgoingFrame frame) override { return connection_->send(std::move(frame)); }
-  void drop(RequestId request) override { connection_->drop(request); }
-  Bytes queued() const override { return connection_->queued(); }
-  void close(Error error) override { connection_->close(error); }
-
- private:
-  std::shared_ptr<TcpConnection> connection_;
-};
-
 }  // namespace sluice::transport::tcp

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "transport/shared_channel.h"
 #include "transport/tcp/tcp_channel.h"
 
 namespace sluice::transport::tcp {
@@ -35,7 +36,7 @@ std::string text(const Tcp::endpoint& endpoint) {
 Result<std::unique_ptr<Channel>> make_channel(Tcp::socket socket, const TcpOptions& options) {
   auto connection = std::make_shared<TcpConnection>(std::move(socket), options);
   SLUICE_TRY(connection->set_up());
-  return std::unique_ptr<Channel>(std::make_unique<TcpChannel>(std::move(connection)));
+  return std::unique_ptr<Channel>(std::make_unique<SharedChannel<TcpConnection>>(std::move(connection)));
 }
 
 // One attempt to connect: resolve, connect to each address in turn, bounded by a timer.

@@ -91,19 +91,4 @@ class UcxPeer : public std::enable_shared_from_this<UcxPeer> {
   Error error_;
 };
 
-/// The owner of a peer, as the seam wants it.
-class UcxChannel final : public Channel {
- public:
-  explicit UcxChannel(std::shared_ptr<UcxPeer> peer) : peer_(std::move(peer)) {}
-  ~UcxChannel() override { peer_->abandon(); }
-  void start(FrameSink& sink) override { peer_->start(sink); }
-  Result<void> send(OutgoingFrame frame) override { return peer_->send(std::move(frame)); }
-  void drop(RequestId request) override { peer_->drop(request); }
-  Bytes queued() const override { return peer_->queued(); }
-  void close(Error error) override { peer_->close(error); }
-
- private:
-  std::shared_ptr<UcxPeer> peer_;
-};
-
 }  // namespace sluice::transport::ucx

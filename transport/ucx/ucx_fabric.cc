@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "transport/shared_channel.h"
 #include "transport/ucx/ucx_channel.h"
 #include "transport/ucx/ucx_worker.h"
 
@@ -43,7 +44,7 @@ class UcxFabric final : public DataFabric {
       });
     });
     peers_.emplace(peering.local_key, peer);
-    return std::unique_ptr<Channel>(std::make_unique<UcxChannel>(std::move(peer)));
+    return std::unique_ptr<Channel>(std::make_unique<SharedChannel<UcxPeer>>(std::move(peer)));
   }
 
   void async_close(std::function<void()> done) override {
