@@ -70,13 +70,13 @@ std::vector<std::string> row_of(const std::string& name, const ClusterResult& re
 
 Report scale_test(const Inputs& inputs, std::uint32_t nodes, std::size_t requests) {
   constexpr std::uint32_t kRackNodes = 32;
-  Report report;
-  report.title = "Scale: " + std::to_string(nodes) + " nodes";
-  report.setting =
-      "The recorded service over and over, four times as fast as recorded for each 64 nodes; racks of 32 nodes whose "
-      "uplinks "
-      "carry half of their ports; otherwise as the cluster's run. JSON says how long it took and how much memory.";
-  report.columns = kColumns;
+  Report report{
+      .title = "Scale: " + std::to_string(nodes) + " nodes",
+      .setting =
+          "The recorded service over and over, four times as fast as recorded for each 64 nodes; racks of 32 "
+          "nodes whose uplinks carry half of their ports; otherwise as the cluster's run. JSON says how long it "
+          "took and how much memory.",
+      .columns = kColumns};
   ClusterShape shape = shape_of(nodes);
   shape.rack_nodes = kRackNodes;
   shape.rack_port = shape.port * kRackNodes / 2;
@@ -95,15 +95,14 @@ Report middle_scale_test(const Inputs& inputs) { return scale_test(inputs, 256, 
 Report large_scale_test(const Inputs& inputs) { return scale_test(inputs, 1'024, 100'000); }
 
 Report cluster_test(const Inputs& inputs) {
-  Report report;
-  report.title = "Cluster: the recorded chat service on 64 nodes";
-  report.setting =
-      "All 12,031 requests of Mooncake's conversation trace, four times as fast as recorded, on 32 nodes that prefill "
-      "and 32 that "
-      "decode, ports of 25 Gbit/s; due 1 s and twice the request's own prefill after it came, floor 0.92, T0's levels. "
-      "Every decode "
-      "node has its own planner. The log is the digest of every event and action.";
-  report.columns = kColumns;
+  Report report{
+      .title = "Cluster: the recorded chat service on 64 nodes",
+      .setting =
+          "All 12,031 requests of Mooncake's conversation trace, four times as fast as recorded, on 32 nodes "
+          "that prefill and 32 that decode, ports of 25 Gbit/s; due 1 s and twice the request's own prefill "
+          "after it came, floor 0.92, T0's levels. Every decode node has its own planner. The log is the digest "
+          "of every event and action.",
+      .columns = kColumns};
   const ClusterResult result = run_cluster(shape_of(64), service(inputs, inputs.conversation.size(), 4));
   report.rows.push_back(row_of("sluice", result));
   report.figures = {
@@ -116,13 +115,12 @@ Report cluster_test(const Inputs& inputs) {
 }
 
 Report incast_test(const Inputs& inputs) {
-  Report report;
-  report.title = "E4: incast on a decode node";
-  report.setting =
-      "2,000 requests of Mooncake's conversation trace, 32 nodes that prefill and 8, 4, 2 or 1 that decode, ports of "
-      "25 Gbit/s, twice as "
-      "fast as recorded; due 1 s and twice the request's own prefill after it came, floor 0.92, T0's levels.";
-  report.columns = kColumns;
+  Report report{.title = "E4: incast on a decode node",
+                .setting =
+                    "2,000 requests of Mooncake's conversation trace, 32 nodes that prefill and 8, 4, 2 or 1 "
+                    "that decode, ports of 25 Gbit/s, twice as fast as recorded; due 1 s and twice the request's "
+                    "own prefill after it came, floor 0.92, T0's levels.",
+                .columns = kColumns};
   for (const std::uint32_t decode_nodes : {8, 4, 2, 1}) {
     for (const char* policy : {"sluice", "fixed:base+r1", "cachegen", "kvserve", "raw"}) {
       ClusterShape shape = shape_of(64);
@@ -136,13 +134,13 @@ Report incast_test(const Inputs& inputs) {
 }
 
 Report size_test(const Inputs& inputs) {
-  Report report;
-  report.title = "E5: sizes of cluster and fat tree";
-  report.setting =
-      "The recorded service over and over, in proportion to the nodes, four times as fast as recorded for each 64 "
-      "nodes; racks of 16 "
-      "nodes whose uplinks carry a half or a quarter of their ports; otherwise as the cluster's run.";
-  report.columns = kColumns;
+  Report report{
+      .title = "E5: sizes of cluster and fat tree",
+      .setting =
+          "The recorded service over and over, in proportion to the nodes, four times as fast as recorded for "
+          "each 64 nodes; racks of 16 nodes whose uplinks carry a half or a quarter of their ports; otherwise as "
+          "the cluster's run.",
+      .columns = kColumns};
   for (const std::uint32_t nodes : {16, 32, 64, 128}) {
     for (const std::uint64_t oversubscribed : {1, 2, 4}) {
       ClusterShape shape = shape_of(nodes);
@@ -159,12 +157,11 @@ Report size_test(const Inputs& inputs) {
 }
 
 Report fault_test(const Inputs& inputs) {
-  Report report;
-  report.title = "E7: lost messages";
-  report.setting =
-      "4,000 requests on the cluster's 64 nodes; one message in 1,000, 100 or 20 is lost, which its receiver learns 50 "
-      "ms later.";
-  report.columns = kColumns;
+  Report report{.title = "E7: lost messages",
+                .setting =
+                    "4,000 requests on the cluster's 64 nodes; one message in 1,000, 100 or 20 is lost, which "
+                    "its receiver learns 50 ms later.",
+                .columns = kColumns};
   std::uint64_t not_ended = 0;
   for (const std::uint64_t one_in : {0, 1'000, 100, 20}) {
     ClusterShape shape = shape_of(64);

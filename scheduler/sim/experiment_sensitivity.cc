@@ -62,13 +62,12 @@ std::vector<Change> all_changes() {
 }  // namespace
 
 Report sensitivity_test(const Inputs&) {
-  Report report;
-  report.title = "E10: what the gap hangs on";
-  report.setting =
-      "As E2, 8K and 32K tokens, 1, 5, 20 and 100 Gbit/s, six kinds of link, one seed; one assumption is another in "
-      "each row. The gap is "
-      "to the clairvoyant under the same assumption, who decodes for nothing.";
-  report.columns = {"changed"};
+  Report report{.title = "E10: what the gap hangs on",
+                .setting =
+                    "As E2, 8K and 32K tokens, 1, 5, 20 and 100 Gbit/s, six kinds of link, one seed; one "
+                    "assumption is another in each row. The gap is to the clairvoyant under the same assumption, "
+                    "who decodes for nothing.",
+                .columns = {"changed"}};
   for (const std::string_view policy : kPolicies) report.columns.push_back("gap, " + std::string(policy));
   double worst = 0;
   for (const Change& change : all_changes()) {

@@ -162,15 +162,14 @@ Promises promises_on(BandwidthKind kind, const Service& service, double load) {
 
 Report promise_test(const Inputs& inputs) {
   constexpr std::size_t kPromised = 6'000;
-  Report report;
-  report.title = "E8: deadlines promised with 0.99 against those kept";
-  report.setting =
-      "6,000 requests of Mooncake's conversation trace over one link of 10 Gbit/s that varies, from light load to more "
-      "than it "
-      "carries (T0, floor 0.92), otherwise as in E3. When a request's size is known, its deadline is promised with "
-      "0.99 or not; "
-      "nothing is refused for it. Promised: of all requests. Kept: of those promised.";
-  report.columns = {"link", "load", "promised", "kept"};
+  Report report{
+      .title = "E8: deadlines promised with 0.99 against those kept",
+      .setting =
+          "6,000 requests of Mooncake's conversation trace over one link of 10 Gbit/s that varies, from light "
+          "load to more than it carries (T0, floor 0.92), otherwise as in E3. When a request's size is known, "
+          "its deadline is promised with 0.99 or not; nothing is refused for it. Promised: of all requests. "
+          "Kept: of those promised.",
+      .columns = {"link", "load", "promised", "kept"}};
   Service service = service_of(inputs, tier0(), PartsPerMillion(920'000), kPromised);
   Promises all;
   double furthest = 0;
@@ -192,15 +191,16 @@ Report promise_test(const Inputs& inputs) {
 }
 
 Report shared_link_test(const Inputs& inputs) {
-  Report report;
-  report.title = "E3: a chat service over one shared link";
-  report.setting =
-      "The first 1,000 requests of Mooncake's conversation trace, whole prompts of an 8B model over one link of 10 "
-      "Gbit/s, each due 1 s + 0.2 ms a token after it is ready. Load 1.0: raw rows alone would fill the link. In the "
-      "table: the highest load at which 99 of 100 requests are in time at the quality floor; 0: not even at 0.2. No "
-      "recompute. Clairvoyant: earliest deadline first over what can be kept, the largest left out.";
-  report.columns = {"policy",         "T0, floor 0.92", "T0, floor 0.97",
-                    "T2, floor 0.92", "T2, floor 0.97", "quality at load 1.0 (T0, 0.92)"};
+  Report report{
+      .title = "E3: a chat service over one shared link",
+      .setting =
+          "The first 1,000 requests of Mooncake's conversation trace, whole prompts of an 8B model over one link "
+          "of 10 Gbit/s, each due 1 s + 0.2 ms a token after it is ready. Load 1.0: raw rows alone would fill "
+          "the link. In the table: the highest load at which 99 of 100 requests are in time at the quality "
+          "floor; 0: not even at 0.2. No recompute. Clairvoyant: earliest deadline first over what can be kept, "
+          "the largest left out.",
+      .columns = {"policy", "T0, floor 0.92", "T0, floor 0.97", "T2, floor 0.92", "T2, floor 0.97",
+                  "quality at load 1.0 (T0, 0.92)"}};
   const std::array<std::pair<const char*, Service>, 4> services = {
       {{"t0_92", service_of(inputs, tier0(), PartsPerMillion(920'000))},
        {"t0_97", service_of(inputs, tier0(), PartsPerMillion(970'000))},

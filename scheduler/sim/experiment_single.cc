@@ -40,15 +40,14 @@ struct Tally {
 
 Report cachegen_test(const Inputs&) {
   constexpr std::uint64_t kRuns = 400;
-  Report report;
-  report.title = "E1: CacheGen's own test";
-  report.setting =
-      "One context of 9,400 tokens, a deadline of 1 s, a link that is redrawn every 125 ms between 0.1 and 10 Gbit/s; "
-      "prefill "
-      "as fast as on CacheGen's GPU (recompute takes 3.5 s); 400 links; every policy meets the same ones and has never "
-      "seen them. "
-      "Levels are T0's: 1.5, 3.3 and 5.1 bits a value, 8 bit, lossless, raw. Violation: the first token is late.";
-  report.columns = {"policy", "violations", "quality when in time", "utility", "gap to clairvoyant"};
+  Report report{
+      .title = "E1: CacheGen's own test",
+      .setting =
+          "One context of 9,400 tokens, a deadline of 1 s, a link that is redrawn every 125 ms between 0.1 and "
+          "10 Gbit/s; prefill as fast as on CacheGen's GPU (recompute takes 3.5 s); 400 links; every policy "
+          "meets the same ones and has never seen them. Levels are T0's: 1.5, 3.3 and 5.1 bits a value, 8 bit, "
+          "lossless, raw. Violation: the first token is late.",
+      .columns = {"policy", "violations", "quality when in time", "utility", "gap to clairvoyant"}};
   std::map<std::string_view, Tally> tallies;
   Tally clairvoyant;
   for (std::uint64_t seed = kFirstSeed; seed < kFirstSeed + kRuns; ++seed) {
@@ -81,15 +80,13 @@ Report single_request_sweep(const Inputs&) {
   constexpr std::uint64_t kSeeds = 3;
   constexpr std::array<std::uint64_t, 8> kTenths = {4, 10, 20, 50, 100, 250, 500, 1000};
   constexpr std::array<std::uint64_t, 4> kTokens = {2'048, 8'192, 32'768, 131'072};
-  Report report;
-  report.title = "E2: one request, every link speed and context length";
-  report.setting =
-      "Contexts of 2K, 8K, 32K and 128K tokens of an 8B model, a deadline of 0.4 of the time that this node would need "
-      "to "
-      "prefill them, links of 0.4 to 100 Gbit/s of six kinds, three seeds each, T0's levels. Gap: share of the "
-      "clairvoyant's "
-      "utility (quality if in time, else nothing) that is lost.";
-  report.columns = {"policy", "gap, all"};
+  Report report{
+      .title = "E2: one request, every link speed and context length",
+      .setting =
+          "Contexts of 2K, 8K, 32K and 128K tokens of an 8B model, a deadline of 0.4 of the time that this node "
+          "would need to prefill them, links of 0.4 to 100 Gbit/s of six kinds, three seeds each, T0's levels. "
+          "Gap: share of the clairvoyant's utility (quality if in time, else nothing) that is lost.",
+      .columns = {"policy", "gap, all"}};
   for (const BandwidthKind kind : kAllBandwidthKinds)
     report.columns.push_back("gap, " + std::string(bandwidth_name(kind)));
   report.columns.push_back("late");
@@ -144,15 +141,13 @@ Report single_request_sweep(const Inputs&) {
 }
 
 Report two_ended_test(const Inputs&) {
-  Report report;
-  report.title = "Two-ended: the front is computed while the back arrives";
-  report.setting =
-      "A deadline that nothing can keep, so that sooner is better; the floor is 0.97. Load only: the planner without a "
-      "front; "
-      "compute only: recompute. Bound: both at full speed at once. Share of bound: time won over the better of the "
-      "two, as "
-      "part of what the bound wins. Constant links, T0's levels.";
-  report.columns = {"link", "tokens", "load only", "compute only", "two-ended", "bound", "share of bound"};
+  Report report{.title = "Two-ended: the front is computed while the back arrives",
+                .setting =
+                    "A deadline that nothing can keep, so that sooner is better; the floor is 0.97. Load only: "
+                    "the planner without a front; compute only: recompute. Bound: both at full speed at once. "
+                    "Share of bound: time won over the better of the two, as part of what the bound wins. "
+                    "Constant links, T0's levels.",
+                .columns = {"link", "tokens", "load only", "compute only", "two-ended", "bound", "share of bound"}};
   double least_share = 1e9;
   double worst_ratio = 0;
   const auto milliseconds = [](Duration span) {
@@ -187,13 +182,13 @@ Report two_ended_test(const Inputs&) {
 }
 
 Report idle_link_test(const Inputs&) {
-  Report report;
-  report.title = "Idle link: is the planner ever in the way?";
-  report.setting =
-      "One request at a time on an idle link whose speed the node was told, a deadline of 10 s, no recompute; the time "
-      "to first "
-      "token over that of raw rows alone. Two GPU codecs: as fast as assumed, and a quarter of that.";
-  report.columns = {"link", "tokens", "codec", "raw", "sluice", "ratio"};
+  Report report{
+      .title = "Idle link: is the planner ever in the way?",
+      .setting =
+          "One request at a time on an idle link whose speed the node was told, a deadline of 10 s, no "
+          "recompute; the time to first token over that of raw rows alone. Two GPU codecs: as fast as assumed, "
+          "and a quarter of that.",
+      .columns = {"link", "tokens", "codec", "raw", "sluice", "ratio"}};
   double sum = 0;
   double worst = 0;
   for (const std::uint64_t gigabits : {100, 200, 400}) {
