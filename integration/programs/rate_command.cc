@@ -71,35 +71,61 @@ struct Material {
   }
 };
 
-/// Codes every unit at one level and adds what was told and what it took.
-Result<void> add_level(const Material& material, std::size_t level, codec::RatePredictor& predictor, LevelRate& rate) {
-  SLUICE_ASSIGN(codec::Encoder encoder,
-                codec::Encoder::open(*material.kernels, {.profile = material.profile, .level = level}));
-  std::vector<std::byte> room;
-  for (const UnitPlace& place : material.units) {
-    const integration::KvSlice slice = material.planes->slice(place.tokens, place.layers);
-    const codec::UnitContext context = material.context(place);
-    SLUICE_TRY(predictor.measure(slice.view(), context));
-    const codec::StageSizes told = predictor.stages(level);
-    room.resize(codec::Encoder::max_nested_size(slice.view().shape).count());
-    SLUICE_ASSIGN(const codec::EncodedUnit coded, encoder.encode(slice.view(), context, room));
-    for (std::size_t i = 0; i < coded.stages; ++i) rate.add(told.parts()[i], coded.parts()[i].size);
+/// What is coded beside what was told of it: the stages of a level, or lossless.
+struct Trial {
+  codec::Encoder encoder;
+  std::optional<std::size_t> level;  ///< nothing: lossless
+  LevelRate rate;
+};
+
+/// Every trial, its rate still empty: the levels of a profile, or the stages that need none.
+Result<std::vector<Trial>> trials_of(const Material& material) {
+  std::vector<Trial> trials;
+  const auto add = [&](std::optional<std::size_t> level, std::string name) -> Result<void> {
+    SLUICE_ASSIGN(codec::Encoder encoder,
+                  codec::Encoder::open(*material.kernels, {.profile = material.profile, .level = level.value_or(0)}));
+    trials.push_back({std::move(encoder), level, LevelRate{.name = std::move(name)}});
+    return {};
+  };
+  for (std::size_t level = 0; material.profile != nullptr && level < material.profile->contents().levels.size();
+       ++level) {
+    SLUICE_TRY(add(level, material.profile->contents().levels[level].name));
   }
+  SLUICE_TRY(add(std::nullopt, "lossless"));
+  if (material.profile == nullptr) SLUICE_TRY(add(0, "nested"));
+  return trials;
+}
+
+/// Codes one unit, of which the predictor was told, and adds what was told and what it took.
+Result<void> add_unit(const kernels::UnitView& unit, const codec::UnitContext& context,
+                      const codec::RatePredictor& predictor, Trial& trial) {
+  std::vector<std::byte> room(std::max(codec::Encoder::max_nested_size(unit.shape),
+                                       codec::Encoder::max_encoded_size(unit.shape, Part::kLossless))
+                                  .count());
+  if (!trial.level) {
+    SLUICE_ASSIGN(const Bytes size, trial.encoder.encode_lossless(unit, context, room));
+    trial.rate.add(predictor.lossless(), size);
+    return {};
+  }
+  const codec::StageSizes told = predictor.stages(*trial.level);
+  SLUICE_ASSIGN(const codec::EncodedUnit coded, trial.encoder.encode(unit, context, room));
+  for (std::size_t i = 0; i < coded.stages; ++i) trial.rate.add(told.parts()[i], coded.parts()[i].size);
   return {};
 }
 
-Result<void> add_lossless(const Material& material, codec::RatePredictor& predictor, LevelRate& rate) {
-  SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(*material.kernels, {}));
-  std::vector<std::byte> room;
+Result<std::vector<LevelRate>> rates_of(const Material& material) {
+  SLUICE_ASSIGN(std::vector<Trial> trials, trials_of(material));
+  SLUICE_ASSIGN(codec::RatePredictor predictor,
+                codec::RatePredictor::open(*material.kernels, {.profile = material.profile}));
   for (const UnitPlace& place : material.units) {
     const integration::KvSlice slice = material.planes->slice(place.tokens, place.layers);
     const codec::UnitContext context = material.context(place);
     SLUICE_TRY(predictor.measure(slice.view(), context));
-    room.resize(codec::Encoder::max_encoded_size(slice.view().shape, Part::kLossless).count());
-    SLUICE_ASSIGN(const Bytes size, encoder.encode_lossless(slice.view(), context, room));
-    rate.add(predictor.lossless(), size);
+    for (Trial& trial : trials) SLUICE_TRY(add_unit(slice.view(), context, predictor, trial));
   }
-  return {};
+  std::vector<LevelRate> rates;
+  for (Trial& trial : trials) rates.push_back(std::move(trial.rate));
+  return rates;
 }
 
 /// Bytes of the first r + 1 stages together, and of a base alone that has the step of the last of them. Without a
@@ -181,18 +207,7 @@ Result<void> measure_rates(const CodecArguments& arguments, bool json) {
                                        .rope = material.tensors.rope,
                                        .chunk_tokens = Tokens(arguments.chunk_tokens),
                                        .group_layers = integration::group_layers_of(arguments, material.profile)}));
-  SLUICE_ASSIGN(codec::RatePredictor predictor, codec::RatePredictor::open(kernels, {.profile = material.profile}));
-  std::vector<LevelRate> rates(material.profile == nullptr ? 1 : profile->contents().levels.size() + 1);
-  for (std::size_t level = 0; level + 1 < rates.size(); ++level) {
-    rates[level].name = profile->contents().levels[level].name;
-    SLUICE_TRY(add_level(material, level, predictor, rates[level]));
-  }
-  rates.back().name = "lossless";
-  SLUICE_TRY(add_lossless(material, predictor, rates.back()));
-  if (material.profile == nullptr) {
-    rates.push_back({.name = "nested"});
-    SLUICE_TRY(add_level(material, 0, predictor, rates.back()));
-  }
+  SLUICE_ASSIGN(const std::vector<LevelRate> rates, rates_of(material));
   std::optional<NestingPrice> nesting;
   if (material.profile == nullptr) {
     SLUICE_ASSIGN(nesting, price_of_nesting(material));
