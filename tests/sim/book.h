@@ -45,15 +45,14 @@ struct Wanted {
 
 /// A request at the side that holds KV.
 struct Held {
-  Session* session = nullptr;
   Instant deadline;
   bool accepted = false;
-  bool ended = false;
 };
 
 /// Threads: one.
 struct Book {
   std::map<RequestId, Wanted> wanted;
+  /// Those that have not ended.
   std::map<std::pair<Session*, RequestId>, Held> held;
   std::map<Session*, std::uint64_t> up;  ///< -> how many had come up: an address may be used again
   std::uint64_t ups = 0;
@@ -70,8 +69,7 @@ struct Book {
   }
   Held& serving(Session& session, RequestId request, const char* call) {
     const auto at = held.find({&session, request});
-    if (at == held.end()) broken("{} of a request that was not opened,", call, request);
-    if (at->second.ended) broken("{} after the end of served request", call, request);
+    if (at == held.end()) broken("{} of a request that was not opened or has ended,", call, request);
     return at->second;
   }
   /// Both sides' requests of a session that goes down.
@@ -80,9 +78,8 @@ struct Book {
       if (own.session == &session && !own.ended) broken("{} left open by its session", "on_down", request);
     }
     for (const auto& [key, own] : held) {
-      if (key.first == &session && !own.ended) broken("{} left a served request open,", "on_down", key.second);
+      if (key.first == &session) broken("{} left a served request open,", "on_down", key.second);
     }
-    std::erase_if(held, [&](const auto& entry) { return entry.first.first == &session; });
     if (up.erase(&session) != 1) broken("{} without on_up, request", "on_down", RequestId());
   }
 

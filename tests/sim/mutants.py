@@ -21,20 +21,15 @@ class BadList(Exception):
 
 
 def read_mutants(text):
-    """[(name, file, as it is, as the bug has it)]; an entry of one line each, or of two halves of equal make-up with several."""
-    mutants = []
+    """[(name, file, as it is, as the bug has it)]. Errors: BadList for one whose text does not stand once in its file."""
     body = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    blocks = re.split(r"\n\n(?=[a-z][^\n]*\n[a-z_/]+\.cc\n)", "\n" + body.strip("\n") + "\n")
-    for block in blocks:
-        name, file, rest = block.strip("\n").split("\n", 2)
-        source = (ROOT / file).read_text(encoding="utf-8")
-        lines = rest.split("\n")
-        # The first half is the longest beginning that stands in the source just once.
-        halves = [("\n".join(lines[:at]), "\n".join(lines[at:])) for at in range(len(lines) - 1, 0, -1)]
-        fitting = [(old, new) for old, new in halves if source.count(old) == 1]
-        if not fitting:
+    mutants = []
+    for block in re.split(r"\n\n(?=[^\n]+\n[a-z_/]+\.cc\n)", body.strip("\n")):
+        name, file, rest = block.split("\n", 2)
+        old, _, new = rest.partition("\n=>\n")
+        if (ROOT / file).read_text(encoding="utf-8").count(old) != 1:
             raise BadList(f"{name}: its text does not stand once in {file}")
-        mutants.append((name, file, *fitting[0]))
+        mutants.append((name, file, old, new))
     return mutants
 
 

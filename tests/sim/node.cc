@@ -132,7 +132,6 @@ void SimNode::end_held(Session& session, RequestId request, const char* call) {
 void SimNode::on_open(Session& session, const OpenRequest& request) {
   const auto [at, is_new] = book_.held.insert({{&session, request.request}, Held{}});
   if (!is_new) Book::broken("{} twice for request", "on_open", request.request);
-  at->second.session = &session;
   at->second.deadline = world_.now() + request.remaining;
   if (world_.one_in(20)) return;  // forgotten: the deadline ends it
   later(session, kAnswer, [this, &session, id = request.request] {
