@@ -81,10 +81,9 @@ Duration stated_deadline(const DeadlineInputs& inputs) {
 }
 
 std::string_view deadline_rule() {
-  return "reuse: 0.4 x raw's ideal time on the link, at least 0.5 s and at most 0.9 x recompute; hand-over: 1.25 x "
-         "recompute (the prefill itself) + 0.4 x raw's ideal time on the link, at least 0.5 s of it; the same for "
-         "every "
-         "scheme";
+  return "reuse: 0.4 x raw's ideal time on the link, at least 0.5 s and at most 0.9 x recompute; hand-over: "
+         "1.25 x recompute (the prefill itself) + 0.4 x raw's ideal time on the link, at least 0.5 s of it; "
+         "the same for every scheme";
 }
 
 std::vector<LinkSpec> default_links(bool quick) {

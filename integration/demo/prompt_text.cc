@@ -7,9 +7,8 @@ namespace sluice::integration::demo {
 namespace {
 
 constexpr std::string_view kQuestion =
-    "\n\nQuestion: According to the text above, what does the keeper of the lock have to weigh before she opens the "
-    "gates, and "
-    "why does she begin with a little water?\n\nAnswer:";
+    "\n\nQuestion: According to the text above, what does the keeper of the lock have to weigh before she "
+    "opens the gates, and why does she begin with a little water?\n\nAnswer:";
 
 constexpr std::string_view kText =
     R"(The canal between the two towns is older than either of them. It was dug by hand, in nine summers, to bring stone from the quarry in the hills down to the harbour, and for a long time nothing but stone was carried on it. The boats went down heavy and came back empty, and the men who worked them used to say that a canal is a road that has made up its mind: it goes where it goes, at the pace it likes, and no shouting will make it wider.

@@ -78,9 +78,8 @@ void print_table(const std::vector<CodecRate>& rates, const kernels::KvShape& sh
                 border(pays_below(rate, rates.front(), false)).c_str());
   }
   std::printf(
-      "GB/s of raw rows, one thread, median of the rounds; pays: the link rate below which rows are in place sooner "
-      "than "
-      "raw ones if nothing overlaps (reuse: encoded before)\n");
+      "GB/s of raw rows, one thread, median of the rounds; pays: the link rate below which rows are in place "
+      "sooner than raw ones if nothing overlaps (reuse: encoded before)\n");
 }
 
 json to_json(const std::vector<CodecRate>& rates, const kernels::KvShape& shape) {
