@@ -15,7 +15,7 @@ class SharedChannel final : public Channel {
  public:
   explicit SharedChannel(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
   ~SharedChannel() override {
-    if constexpr (requires(Connection& held) { held.abandon(); }) connection_->abandon();
+    if constexpr (requires(Connection & held) { held.abandon(); }) connection_->abandon();
   }
   void start(FrameSink& sink) override { connection_->start(sink); }
   Result<void> send(OutgoingFrame frame) override { return connection_->send(std::move(frame)); }
