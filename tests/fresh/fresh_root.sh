@@ -46,12 +46,7 @@ make_bare() {
   done
 }
 
-mounted=()
-tidy_up() {
-  local place
-  for place in "${mounted[@]}"; do umount -R "$place" || die "$place is still in use; the system is left in $root"; done
-  [ -n "${FRESH_ROOT:-}" ] || rm -rf --one-file-system "$root"
-}
+tidy_up() { [ -n "${FRESH_ROOT:-}" ] || rm -rf --one-file-system "$root"; }
 trap tidy_up EXIT
 
 if [ ! -x "$root/usr/bin/git" ]; then
@@ -64,12 +59,6 @@ if [ ! -x "$root/usr/bin/git" ]; then
   fi
 fi
 
-for place in proc sys dev; do
-  mount --rbind "/$place" "$root/$place"
-  mount --make-rslave "$root/$place"
-  mounted=("$root/$place" "${mounted[@]}")
-done
-
 [ ! -d "$root/root/clone/build" ] || echo "fresh_root: the earlier clone's build folder goes with it" >&2
 rm -rf "$root/root/clone"
 git clone --quiet --no-hardlinks "$repository" "$root/root/clone"
@@ -77,6 +66,11 @@ git -C "$root/root/clone" remote remove origin
 
 # Only settings of the registries, of proxies and of certificates pass; everything else of this shell stays out.
 mapfile -t passed < <(env | grep -E '^(PIP_[A-Z_]+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|(https?|no)_proxy|(HTTPS?|NO)_PROXY)=' || true)
-cd "$root"
+# A mount namespace of its own: whatever is mounted below, by this or by the command, goes when the command's last process does.
+# shellcheck disable=SC2016 # the inner shell expands them
 env -i "${passed[@]}" HOME=/root LANG=C.UTF-8 TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  chroot "$root" /bin/bash -c 'cd /root/clone && eval "$*"' fresh "$@"
+  unshare --mount --propagation private /bin/bash -c '
+    root=$1
+    shift
+    for place in proc sys dev; do mount --rbind "/$place" "$root/$place" || exit; done
+    exec chroot "$root" /bin/bash -c "cd /root/clone && eval \"\$*\"" fresh "$@"' fresh_root "$root" "$@"
