@@ -181,9 +181,9 @@ std::string html_report(const DemoResults& results) {
       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>Sluice demo</title><style>{}</style></head><body>",
       kStyle);
-  html += fmt::format("<h1>Sluice demo{}</h1><p>Engine: {}. Link: {}.</p><p>Deadlines: {}.</p>",
+  html += fmt::format("<h1>Sluice demo{}</h1><p>Engine: {}. Link: {}. Codec: {}.</p><p>Deadlines: {}.</p>",
                       results.quick ? " (quick)" : "", escaped(results.engine), escaped(results.emulation),
-                      escaped(std::string(deadline_rule())));
+                      escaped(results.codec), escaped(std::string(deadline_rule())));
   html += "<h2>What is promised</h2>" + promises(results) + "<h2>Time to first token</h2>" + std::string(kTimeKey);
   for (const SceneResult& scene : results.scenes) {
     for (const LinkResult& link : scene.links) html += time_plot(scene, link);

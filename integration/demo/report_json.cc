@@ -80,8 +80,10 @@ Json link_of(const LinkResult& link, bool scored) {
 }  // namespace
 
 std::string json_report(const DemoResults& results) {
-  Json json = {{"schema", "sluice-demo-1"},        {"engine", results.engine}, {"link_emulation", results.emulation},
-               {"deadline_rule", deadline_rule()}, {"quick", results.quick},   {"engine_computes", results.scored}};
+  Json json = {{"schema", "sluice-demo-1"},           {"engine", results.engine},
+               {"link_emulation", results.emulation}, {"codec", results.codec},
+               {"deadline_rule", deadline_rule()},    {"quick", results.quick},
+               {"engine_computes", results.scored}};
   Json all = Json::array();
   for (const SceneResult& scene : results.scenes) {
     Json links = Json::array();

@@ -60,8 +60,8 @@ std::string link_block(const SceneResult& scene, const LinkResult& link) {
 }  // namespace
 
 std::string table_report(const DemoResults& results) {
-  std::string text =
-      fmt::format("\nengine: {}\nlink: {}\ndeadline: {}\n", results.engine, results.emulation, deadline_rule());
+  std::string text = fmt::format("\nengine: {}\nlink: {}\ncodec: {}\ndeadline: {}\n", results.engine, results.emulation,
+                                 results.codec, deadline_rule());
   text +=
       "tokens =: greedy tokens equal to no hand-off, '=' when all logits are bit-equal; KL: mean nats per token of the "
       "teacher-forced continuation\n";

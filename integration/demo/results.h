@@ -52,6 +52,7 @@ struct SceneResult {
 struct DemoResults {
   std::string engine;
   std::string emulation;  ///< which link was built, in words
+  std::string codec;      ///< with which profile nested parts were coded, in words
   bool quick = false;
   bool scored = true;  ///< false: a recorded engine, whose prefill pace and tokens are no result; nothing is judged
   std::vector<SceneResult> scenes;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 namespace sluice::integration::demo {
 
@@ -173,6 +174,8 @@ Result<DemoResults> run_scenes(const DemoOptions& options, const ScenePrompts& p
   SLUICE_TRY(backend.use_link(BitsPerSecond(0)));
   results.engine = backend.engine();
   results.emulation = backend.emulation();
+  results.codec = options.profile.empty() ? "no profile (tier 0)"
+                                          : "profile " + std::filesystem::path(options.profile).filename().string();
   progress("engine: " + results.engine);
   progress("link: " + results.emulation);
   for (const Scene scene : options.scenes) {

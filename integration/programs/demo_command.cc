@@ -57,6 +57,7 @@ ExitCode run_demo_command(DemoArguments arguments) {
     return fail(ExitCode::kUsage,
                 "--policy is '" + options.policy + "'; write it as planner.policy in 'sluice config init'");
   }
+  if (options.profile == "none") options.profile.clear();
   if (!options.profile.empty() && !std::filesystem::exists(options.profile)) {
     return fail(ExitCode::kUsage,
                 "--profile " + options.profile + " does not exist; give the file that 'sluice codec calibrate' wrote");
@@ -106,7 +107,8 @@ void add_demo_command(CLI::App& app, Invocation& invocation) {
   const auto arguments = std::make_shared<DemoArguments>();  // lives as long as the callback
   demo::DemoOptions& options = arguments->options;
   command->add_option("--model", options.model, "GGUF file; without one the recorded engine replays stored KV");
-  command->add_option("--profile", options.profile, "calibration profile (.slp) of the model for both daemons");
+  command->add_option("--profile", options.profile,
+                      "calibration profile (.slp) of the model for both daemons, or none");
   command->add_option("--prompt", options.prompt, "text file instead of the built-in text");
   command->add_option("--link", arguments->links, "rates, for instance 10Mbit,1Gbit")->delimiter(',');
   command->add_option("--scene", arguments->scene, "hand-over, reuse or both")

@@ -38,6 +38,7 @@ ExitCode run(int count, char** words) {
   Invocation invocation;
   std::string format = "table";
   app.add_option("--format", format, "table or json")->check(CLI::IsMember({"table", "json"}));
+  app.add_flag("--json", invocation.json, "short for --format json");
   app.require_subcommand(1);
   app.fallthrough();
   add_version_command(app, invocation);
@@ -59,7 +60,7 @@ ExitCode run(int count, char** words) {
     }
     return fail(ExitCode::kUsage, advice_for(app, problem) + "; see '" + path_of(app) + " --help'");
   }
-  invocation.json = format == "json";
+  invocation.json = invocation.json || format == "json";
   return invocation.run ? invocation.run() : fail(ExitCode::kUsage, "no command; see 'sluice --help'");
 }
 

@@ -86,7 +86,7 @@ def check_profile(program, folder, profile):
         error = mean_error(wave, values(back))
         assert previous is None or error < previous, f"{stages} stages are no better than one less"
         previous = error
-    told = json.loads(run(program, "inspect", file, "--profile", profile, "--format", "json"))
+    told = json.loads(run(program, "inspect", file, "--profile", profile, "--json"))
     assert told["profile_level"] == "base" and told["tier"] == "T2" and "expected" in told, told
     parts = sum(sum(part["sections"].values()) for part in told["parts"])
     assert parts + told["directory_bytes"] == file.stat().st_size, "bytes by section do not add up"
@@ -97,10 +97,26 @@ def check_profile(program, folder, profile):
     run(program, "encode", original, folder / "x", "--profile", profile, "--level", "fine", "--stages", "2", code=USAGE)
 
 
+def check_shipped_profile(program, original, folder, profile, table):
+    """The profile that comes along is the one that its table names, it is of the recording's model, and its base costs less than that
+    of tier 0 for less damage."""
+    told = json.loads(run(program, "inspect", profile, "--json"))
+    row = next(line for line in table.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {profile.name} "))
+    assert told["profile"] in row and f"{profile.stat().st_size:,}" in row, f"{table} does not tell of {told['profile']}, {profile.stat().st_size:,} bytes"
+    file, back = folder / "shipped.slk", folder / "shipped.safetensors"
+    run(program, "encode", original, file, "--profile", profile, "--level", "nested")
+    run(program, "decode", file, back, "--profile", profile, "--stages", 2)
+    wanted = values(original)
+    assert mean_error(wanted, values(back)) < mean_error(wanted, values(folder / "base.safetensors")), "two stages are no better than tier 0's base"
+    run(program, "encode", original, file, "--profile", profile, "--level", "base")
+    assert file.stat().st_size < 0.75 * (folder / "base.slk").stat().st_size, "its base is not a quarter smaller than that of tier 0"
+
+
 def main(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", required=True)
     parser.add_argument("--recording", required=True)
+    parser.add_argument("--shipped", type=pathlib.Path, required=True, help="profile of the recording's model, in a folder with a README.md that tells of it")
     parser.add_argument("--profile", default="tests/golden/layer/profile.slp", help="of one layer, two heads of 8")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="sluice-codec-") as name:
@@ -110,6 +126,7 @@ def main(argv):
         bits = check_levels(options.program, original, folder)
         check_wrong_use(options.program, original, folder)
         check_profile(options.program, folder, pathlib.Path(options.profile))
+        check_shipped_profile(options.program, original, folder, options.shipped, options.shipped.with_name("README.md"))
     print("bits per value: " + ", ".join(f"{level} {count}" for level, count in bits.items()))
     return 0
 

@@ -55,8 +55,8 @@ def main(arguments):
     from sluice.quality.coding_command import add_nesting, add_rate
     from sluice.quality.compare_command import add_compare, add_report, add_rows
     from sluice.quality.page_command import add_page
-    from sluice.quality.sensitivity_command import add_sensitivity
-    for add in (add_compare, add_dump, add_nesting, add_page, add_rate, add_report, add_rows, add_selfcheck, add_sensitivity):
+    from sluice.quality.sensitivity_command import add_profile, add_sensitivity
+    for add in (add_compare, add_dump, add_nesting, add_page, add_profile, add_rate, add_report, add_rows, add_selfcheck, add_sensitivity):
         add(commands)
     options = parser.parse_args(arguments)
     try:
