@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/assert.h"
-#include "codec/rate_rounding.h"
+#include "codec/rate_prices.h"
 #include "kernels/quantize.h"
 
 namespace sluice::codec {
@@ -56,9 +56,9 @@ double threshold(std::int32_t n) { return n == 1 ? static_cast<double>(kernels::
 
 // Of two neighbours rate-distortion rounding takes the cheaper one a little beyond the middle.
 double threshold(const ClassCosts& costs, std::size_t universal_class, std::int32_t n) {
-  if (n >= RateRounding::kPriced) return n - 0.5;
+  if (n >= kernels::kPricedIndices) return n - 0.5;
   const double more = costs.index_bits(universal_class, n) - costs.index_bits(universal_class, n - 1);
-  return std::clamp(n - 0.5 + RateRounding::kTradeOff / 2 * more, n - 0.5, static_cast<double>(n));
+  return std::clamp(n - 0.5 + RatePrices::kTradeOff / 2 * more, n - 0.5, static_cast<double>(n));
 }
 
 /// A coefficient that is coded in the base.

@@ -170,14 +170,13 @@ std::span<const std::uint8_t> NestedDecoder::classes_of(std::size_t stage, std::
 }
 
 void NestedDecoder::rebuild_references() {
-  const ProfileLevel& level = profile_->contents().levels[level_];
   const std::size_t size = layout_.indices();
   decoded_.resize(layout_.streams * size);
   predicted_.resize(size);
   for (std::size_t stream = 0; stream < layout_.streams; ++stream) {
     const std::span<float> y = std::span(decoded_).subspan(stream * size, size);
     signal_->predict({first_stream_ + stream, layout_.runs.coded()}, decoded_, first_stream_, predicted_);
-    signal_->rebuild({indices_of(stream), &groups_of(stream), level.step, level.unit_magnitude}, y);
+    signal_->rebuild(index_plane(1, stream), y);
     for (std::size_t i = 0; i < size; ++i) y[i] += predicted_[i];
   }
 }
@@ -190,11 +189,7 @@ void NestedDecoder::write_plane(const FrameView& base, std::size_t stages, std::
   kernels_->place_rows(base.payload.subspan(stream * layout_.raw_row_size, layout_.raw_row_size), base.header.shape,
                        {0, raw}, plane);
   if (layout_.runs.coded() == 0) return;
-  if (!layout_.has_profile) return restore_fitted(base, stages, stream, plane);
-  dequantize_profiled(stages, stream);
-  const PlaneExtent extent{.kernels = kernels_, .shape = &base.header.shape, .range = {raw, layout_.runs.coded()}};
-  if (is_key) rotate_columns(extent, rotation_.turn(stream / 2, 1.0F), columns_);
-  store_columns(extent, columns_, plane, strip_);
+  layout_.has_profile ? restore_profiled(base, stages, stream, plane) : restore_fitted(base, stages, stream, plane);
 }
 
 void NestedDecoder::restore_fitted(const FrameView& base, std::size_t stages, std::size_t stream,
@@ -202,45 +197,81 @@ void NestedDecoder::restore_fitted(const FrameView& base, std::size_t stages, st
   const auto number = [&](std::size_t at, std::size_t index) {
     return from_bf16(load<std::uint16_t>(base.payload, at + 2 * index));
   };
-  steps_.resize(layout_.heads);
+  scales_.resize(layout_.width);
   means_.resize(layout_.width);
-  for (std::size_t head = 0; head < layout_.heads; ++head) {
-    steps_[head] = number(layout_.steps_at, stream * layout_.heads + head) * kStageStep[stages - 1];
-  }
+  const std::size_t dim = layout_.width / layout_.heads;
   for (std::size_t channel = 0; channel < layout_.width; ++channel) {
+    scales_[channel] = number(layout_.steps_at, stream * layout_.heads + channel / dim) * kStageStep[stages - 1];
     means_[channel] = number(layout_.means_at, stream * layout_.width + channel);
   }
-  strip_.rows.resize(std::max(strip_.rows.size(), 2 * kernels::kRestoreStrip * layout_.width));
   const std::uint64_t raw = base.header.raw_tokens.count();
   const RopeTurn turn = rotation_.turn(stream / 2, 1.0F);
   kernels::RestoreRows rows{.indices = indices_of(stream),
                             .stride = layout_.runs.coded(),
-                            .steps = steps_,
+                            .scales = scales_,
                             .means = means_,
                             .rope = turn.rope,
                             .angles = stream % 2 == 0 ? turn.angles : nullptr,
                             .range = {raw, layout_.runs.ordinary}};
-  kernels_->restore(rows, base.header.shape, plane, strip_.rows);
+  kernels_->restore(rows, base.header.shape, plane, strip_.of(layout_.width));
   rows.first = layout_.runs.ordinary;
   rows.range = {raw + layout_.runs.ordinary, layout_.runs.fine};
-  for (float& step : steps_) step /= 2;
-  kernels_->restore(rows, base.header.shape, plane, strip_.rows);
+  for (float& scale : scales_) scale /= 2;
+  kernels_->restore(rows, base.header.shape, plane, strip_.of(layout_.width));
 }
 
-void NestedDecoder::dequantize_profiled(std::size_t stages, std::size_t stream) {
-  const ProfileLevel& level = profile_->contents().levels[level_];
-  const SignalExtent extent{first_stream_ + stream, layout_.runs.coded()};
-  const float unit = stages == 1 ? level.unit_magnitude : 1.0F;
+void NestedDecoder::restore_profiled(const FrameView& base, std::size_t stages, std::size_t stream,
+                                     const kernels::MutablePlaneView& plane) {
   const bool predicts = profile_->contents().tier == Tier::kPredicted;
-  if (predicts && stages == 1) {
+  const std::size_t number = first_stream_ + stream;
+  const RopeTurn turn = rotation_.turn(stream / 2, 1.0F);
+  kernels::RestoreRows rows{.values = columns_,
+                            .stride = layout_.runs.coded(),
+                            .scales = signal_->inverse_weights(number),
+                            .means = signal_->means(number),
+                            .rope = turn.rope,
+                            .angles = stream % 2 == 0 ? turn.angles : nullptr,
+                            .range = {base.header.raw_tokens.count(), layout_.runs.coded()}};
+  if (predicts) {
+    inverse_of_predicted(stages, stream);
+  } else {
+    const TokenGroups& groups = groups_of(stream);
+    signal_->inverse_at_places(number, index_plane(stages, stream), columns_);
+    rows.row_of = groups.token_at;
+    if (rows.pairs() != 0) {
+      reorder_angles(*turn.angles, groups);
+      rows.angles = &angles_;
+    }
+  }
+  kernels_->restore(rows, base.header.shape, plane, strip_.of(layout_.width));
+}
+
+IndexPlane NestedDecoder::index_plane(std::size_t stages, std::size_t stream) {
+  const ProfileLevel& level = profile_->contents().levels[level_];
+  return {.indices = indices_of(stream),
+          .groups = &groups_of(stream),
+          .step = level.step * kStageStep[stages - 1],
+          .unit_magnitude = stages == 1 ? level.unit_magnitude : 1.0F};
+}
+
+void NestedDecoder::reorder_angles(const kernels::RopeAngles& angles, const TokenGroups& groups) {
+  angles_.pairs = angles.pairs;
+  angles_.tokens = angles.tokens;
+  angles_.cosine.resize(angles.cosine.size());
+  angles_.sine.resize(angles.sine.size());
+  kernels_->reorder(angles.cosine, groups.token_at, angles_.cosine);
+  kernels_->reorder(angles.sine, groups.token_at, angles_.sine);
+}
+
+void NestedDecoder::inverse_of_predicted(std::size_t stages, std::size_t stream) {
+  const SignalExtent extent{first_stream_ + stream, layout_.runs.coded()};
+  if (stages == 1) {
     signal_->inverse(extent, std::span(decoded_).subspan(stream * layout_.indices(), layout_.indices()), columns_);
     return;
   }
-  signal_->rebuild({indices_of(stream), &groups_of(stream), level.step * kStageStep[stages - 1], unit}, coefficients_);
-  if (predicts) {
-    signal_->predict(extent, decoded_, first_stream_, predicted_);
-    for (std::size_t i = 0; i < coefficients_.size(); ++i) coefficients_[i] += predicted_[i];
-  }
+  signal_->rebuild(index_plane(stages, stream), coefficients_);
+  signal_->predict(extent, decoded_, first_stream_, predicted_);
+  for (std::size_t i = 0; i < coefficients_.size(); ++i) coefficients_[i] += predicted_[i];
   signal_->inverse(extent, coefficients_, columns_);
 }
 

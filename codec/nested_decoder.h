@@ -47,7 +47,11 @@ class NestedDecoder {
   void write_plane(const FrameView& base, std::size_t stages, std::size_t stream, const kernels::MutableUnitView& out);
   void restore_fitted(const FrameView& base, std::size_t stages, std::size_t stream,
                       const kernels::MutablePlaneView& plane);
-  void dequantize_profiled(std::size_t stages, std::size_t stream);
+  void restore_profiled(const FrameView& base, std::size_t stages, std::size_t stream,
+                        const kernels::MutablePlaneView& plane);
+  void inverse_of_predicted(std::size_t stages, std::size_t stream);
+  IndexPlane index_plane(std::size_t stages, std::size_t stream);
+  void reorder_angles(const kernels::RopeAngles& angles, const TokenGroups& groups);
 
   const TokenGroups& groups_of(std::size_t stream) const { return groups_[layout_.has_profile ? stream / 2 : 0]; }
   std::span<std::int16_t> indices_of(std::size_t stream) {
@@ -74,7 +78,8 @@ class NestedDecoder {
   std::vector<std::uint8_t> token_classes_;
   UnitRotation rotation_;
   StripScratch strip_;
-  std::vector<float> steps_, means_;  ///< of one stream without a profile
+  std::vector<float> scales_, means_;  ///< of one stream without a profile
+  kernels::RopeAngles angles_;         ///< of the places of one layer
   std::vector<float> columns_;
   std::vector<float> coefficients_;
   std::vector<float> predicted_;

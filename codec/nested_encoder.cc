@@ -143,9 +143,14 @@ void NestedEncoder::load_plane(const kernels::UnitView& unit, std::size_t stream
   kernels_->copy_rows(plane, unit.shape, {0, raw},
                       base.frame.subspan(kFrameHeaderSize + stream * layout.raw_row_size, layout.raw_row_size));
   if (layout.runs.coded() == 0) return;
-  const PlaneExtent extent{.kernels = kernels_, .shape = &unit.shape, .range = {raw, layout.runs.coded()}};
-  load_columns(extent, plane, columns, strip_);
-  if (is_key) rotate_columns(extent, rotation_.turn(stream / 2, -1.0F), columns);
+  const RopeTurn turn = rotation_.turn(stream / 2, -1.0F);
+  kernels::LoadColumns load{
+      .range = {raw, layout.runs.coded()}, .rope = turn.rope, .angles = is_key ? turn.angles : nullptr};
+  if (profile_planes_) {
+    load.means = profile_planes_->means(stream);
+    load.weights = profile_planes_->weights(stream);
+  }
+  kernels_->load(plane, unit.shape, load, columns, strip_.of(layout.width));
 }
 
 Result<CodedPlane> NestedEncoder::code_plane(std::size_t stream, const Stage& base) {

@@ -3,40 +3,16 @@
 #include <algorithm>
 
 namespace sluice::codec {
-namespace {
 
-// Tokens that are transposed at once: 32 rows of 192 fp32 channels stay in the first-level cache.
-constexpr std::uint64_t kStripTokens = 32;
-
-template <typename Visit>
-void for_each_strip(const PlaneExtent& extent, StripScratch& scratch, Visit visit) {
-  const std::uint64_t width = extent.width();
-  if (scratch.rows.size() < kStripTokens * width) scratch.rows.resize(kStripTokens * width);
-  for (std::uint64_t first = 0; first < extent.range.count; first += kStripTokens) {
-    const std::uint64_t tokens = std::min(kStripTokens, extent.range.count - first);
-    const kernels::TransposeExtent transpose{
-        .tokens = tokens, .width = width, .first = first, .stride = extent.range.count};
-    visit(transpose, kernels::TokenRange{extent.range.first + first, tokens},
-          std::span(scratch.rows).first(tokens * width));
-  }
+std::span<float> StripScratch::of(std::uint64_t width) {
+  constexpr std::uint64_t kTokens = std::max(kernels::kLoadStrip, 2 * kernels::kRestoreStrip);
+  if (rows_.size() < kTokens * width) rows_.resize(kTokens * width);
+  return std::span(rows_).first(kTokens * width);
 }
-
-}  // namespace
 
 void load_columns(const PlaneExtent& extent, const kernels::PlaneView& plane, std::span<float> columns,
                   StripScratch& scratch) {
-  for_each_strip(extent, scratch, [&](const kernels::TransposeExtent& transpose, kernels::TokenRange range, auto rows) {
-    extent.kernels->gather(plane, *extent.shape, range, rows);
-    extent.kernels->to_columns(rows, transpose, columns);
-  });
-}
-
-void store_columns(const PlaneExtent& extent, std::span<const float> columns, const kernels::MutablePlaneView& plane,
-                   StripScratch& scratch) {
-  for_each_strip(extent, scratch, [&](const kernels::TransposeExtent& transpose, kernels::TokenRange range, auto rows) {
-    extent.kernels->to_rows(columns, transpose, rows);
-    extent.kernels->scatter(rows, *extent.shape, range, plane);
-  });
+  extent.kernels->load(plane, *extent.shape, {.range = extent.range}, columns, scratch.of(extent.width()));
 }
 
 void rotate_columns(const PlaneExtent& extent, const RopeTurn& turn, std::span<float> columns) {

@@ -1,5 +1,5 @@
-// One plane (K or V of one layer) as fp32 columns and back: gather, transpose, and RoPE undone or redone. A column is
-// one channel of consecutive tokens; columns lie one after the other. Used by the nested encoder and decoder.
+// One plane (K or V of one layer) as fp32 columns, and how its K turns. A column is one channel of consecutive tokens;
+// columns lie one after the other. Used by encoder and decoder, by the prediction of sizes and by calibration.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,18 @@ struct PlaneExtent {
   std::uint64_t width() const { return shape->row_values(); }
 };
 
-/// Buffers that grow once: a strip of rows between the two layouts.
-struct StripScratch {
-  std::vector<float> rows;
+/// Scratch memory of loading and restoration, which grows once: two strips of rows.
+class StripScratch {
+ public:
+  std::span<float> of(std::uint64_t width);
+
+ private:
+  std::vector<float> rows_;
 };
 
 /// columns = [width][range.count].
 void load_columns(const PlaneExtent& extent, const kernels::PlaneView& plane, std::span<float> columns,
                   StripScratch& scratch);
-void store_columns(const PlaneExtent& extent, std::span<const float> columns, const kernels::MutablePlaneView& plane,
-                   StripScratch& scratch);
 
 /// Turns every head of K. sine_sign: -1 takes RoPE off, 1 puts it on. `angles` may be empty: then nothing turns.
 struct RopeTurn {

@@ -36,13 +36,13 @@ struct RunInput {
 
 // Quantises one run of one column at all stages.
 void quantize_run(const kernels::KernelTable& kernels, const RunInput& run, PlaneFit& out) {
-  const std::size_t count = run.values.size();
-  if (count == 0) return;
+  std::array<float, kNestedStages> scales;
+  std::array<std::int16_t*, kNestedStages> indices;
   for (std::size_t stage = 0; stage < kNestedStages; ++stage) {
-    const float scale = kStageScale[stage] / run.step;
-    kernels.quantize(run.values, {.mean = run.mean, .scale = scale},
-                     std::span(out.indices[stage]).subspan(run.offset, count));
+    scales[stage] = kStageScale[stage] / run.step;
+    indices[stage] = out.indices[stage].data() + run.offset;
   }
+  kernels.quantize_stages(run.values, {.mean = run.mean, .scales = scales}, indices);
 }
 
 }  // namespace

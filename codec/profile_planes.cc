@@ -1,24 +1,12 @@
 #include "codec/profile_planes.h"
 
-#include <algorithm>
-#include <bit>
-#include <cmath>
+#include <array>
 
 #include "base/assert.h"
 #include "codec/coefficient_class.h"
 #include "codec/plane_fit.h"
 
 namespace sluice::codec {
-namespace {
-
-// Infinity for a NaN: both are out of every reach.
-float largest_magnitude(std::span<const float> values) {
-  std::uint32_t largest = 0;
-  for (const float value : values) largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFFU);
-  return largest >= 0x7F800000U ? INFINITY : std::bit_cast<float>(largest);
-}
-
-}  // namespace
 
 std::vector<kernels::RansTable> make_token_class_tables(const ProfileContents& contents) {
   std::vector<kernels::RansTable> tables(contents.layers.count());
@@ -35,7 +23,7 @@ ProfilePlanes::ProfilePlanes(const kernels::KernelTable& kernels, const Profile&
       profile_(&profile),
       level_(level),
       signal_(kernels, profile),
-      classifier_(profile),
+      classifier_(kernels, profile),
       token_class_tables_(make_token_class_tables(profile.contents())) {}
 
 void ProfilePlanes::start(const ProfileUnit& unit) {
@@ -50,10 +38,10 @@ void ProfilePlanes::start(const ProfileUnit& unit) {
   decoded_.resize(2 * unit.layers * size);
 }
 
-void ProfilePlanes::load_layer(std::size_t layer, std::span<float> k, std::span<float> v) {
+void ProfilePlanes::load_layer(std::size_t layer, std::span<const float> k, std::span<const float> v) {
   const std::size_t number = unit_.first_layer + layer;
-  signal_.forward({2 * number, unit_.tokens}, k, coefficients_[0]);
-  signal_.forward({2 * number + 1, unit_.tokens}, v, coefficients_[1]);
+  signal_.forward_weighted({2 * number, unit_.tokens}, k, coefficients_[0]);
+  signal_.forward_weighted({2 * number + 1, unit_.tokens}, v, coefficients_[1]);
   classifier_.classify({.layer = number,
                         .k = coefficients_[0],
                         .v = coefficients_[1],
@@ -89,11 +77,7 @@ Result<void> ProfilePlanes::quantize(std::size_t stream, std::span<const float> 
   const std::size_t tokens = unit_.tokens;
   const std::size_t width = profile_->contents().width();
   const float step = profile_->contents().levels[level_].step;
-  for (std::size_t channel = 0; channel < width; ++channel) {
-    for (std::size_t place = 0; place < tokens; ++place) {
-      places_[channel * tokens + place] = y[channel * tokens + groups_.token_at[place]];
-    }
-  }
+  kernels_->reorder(y, groups_.token_at, places_);
   for (std::size_t group = 0; group < groups_.groups; ++group) {
     if (groups_.count(group) == 0) continue;
     const float scale = 1.0F / (step * token_scale(profile_->contents().lowest_class + static_cast<int>(group)));
@@ -111,33 +95,28 @@ Result<void> ProfilePlanes::quantize_piece(std::size_t stream, std::size_t offse
   const std::size_t channel = offset / unit_.tokens;
   const std::size_t count = groups_.count(group);
   const std::span<const float> values = std::span(places_).subspan(offset, count);
-  constexpr float kMargin = 2;
-  const float reach = static_cast<float>(kernels::kLargestIndex) / kStageScale[stages - 1] - kMargin;
-  if (!(largest_magnitude(values) * scale <= reach)) {
-    return Error{ErrorCode::kUnsupported, 0, "value beyond the profile's steps"};
-  }
-  const auto classes_at = [&](std::size_t stage) {
+  const auto class_at = [&](std::size_t stage) {
     return profile_->classes(level_, stage, stream)[group * contents.width() + channel];
   };
-  const std::span<std::int16_t> base = std::span(indices_[0]).subspan(offset, count);
-  if (classes_at(0) == kSilentClass) {
-    std::fill(base.begin(), base.end(), std::int16_t{0});
-  } else if (stages == 1) {
-    rounding_.round(values, scale, classes_at(0), base);
+  float largest = 0;
+  if (stages == 1 && class_at(0) != kSilentClass) {
+    const std::span<std::int16_t> indices = std::span(indices_[0]).subspan(offset, count);
+    largest = kernels_->quantize_priced(values, {.scale = scale, .prices = prices_.of(class_at(0))}, indices);
   } else {
-    kernels_->quantize(values, {.mean = 0, .scale = scale}, base);
-  }
-  for (std::size_t stage = 1; stage < stages; ++stage) {
-    const std::span<const std::int16_t> coarse = std::span(indices_[stage - 1]).subspan(offset, count);
-    const std::span<std::int16_t> fine = std::span(indices_[stage]).subspan(offset, count);
-    kernels_->quantize(values, {.mean = 0, .scale = scale * kStageScale[stage]}, fine);
-    const bool is_silent = classes_at(stage) == kSilentClass;
-    // A silent coefficient stays where the coarser stage left it; others move by at most two fine steps.
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::int32_t from = 3 * coarse[i];
-      fine[i] = static_cast<std::int16_t>(is_silent ? from : std::clamp<std::int32_t>(fine[i], from - 2, from + 2));
+    std::array<float, kNestedStages> scales;
+    std::array<std::int16_t*, kNestedStages> indices;
+    std::uint32_t silent = 0;
+    for (std::size_t stage = 0; stage < stages; ++stage) {
+      scales[stage] = scale * kStageScale[stage];
+      indices[stage] = indices_[stage].data() + offset;
+      if (class_at(stage) == kSilentClass) silent |= 1U << stage;
     }
+    largest = kernels_->quantize_stages(values, {.scales = std::span(scales).first(stages), .silent = silent},
+                                        std::span(indices).first(stages));
   }
+  constexpr float kMargin = 2;
+  const float reach = static_cast<float>(kernels::kLargestIndex) / kStageScale[stages - 1] - kMargin;
+  if (!(largest * scale <= reach)) return Error{ErrorCode::kUnsupported, 0, "value beyond the profile's steps"};
   return {};
 }
 

@@ -12,7 +12,7 @@
 #include "codec/coded_plane.h"
 #include "codec/profile.h"
 #include "codec/profile_signal.h"
-#include "codec/rate_rounding.h"
+#include "codec/rate_prices.h"
 #include "codec/token_classifier.h"
 #include "codec/token_groups.h"
 #include "kernels/table.h"
@@ -38,9 +38,12 @@ class ProfilePlanes {
   ProfilePlanes(const kernels::KernelTable& kernels, const Profile& profile, std::size_t level);
 
   void start(const ProfileUnit& unit);
-  /// Transforms K and V columns ([width][tokens], RoPE undone; overwritten) of layer `layer` of the unit, and gives its
+  /// Of a stream of the unit, [width] each: columns are to be (x - mean) * weight.
+  std::span<const float> means(std::size_t stream) const { return signal_.means(2 * unit_.first_layer + stream); }
+  std::span<const float> weights(std::size_t stream) const { return signal_.weights(2 * unit_.first_layer + stream); }
+  /// Transforms K and V columns ([width][tokens], RoPE undone, weighted) of layer `layer` of the unit, and gives its
   /// tokens their classes.
-  void load_layer(std::size_t layer, std::span<float> k, std::span<float> v);
+  void load_layer(std::size_t layer, std::span<const float> k, std::span<const float> v);
   /// Rounds one stream of the loaded layer; views are valid until the next call.
   /// Errors: kUnsupported for values that are not finite or that the level's steps do not reach.
   /// Precondition: streams in order, each once.
@@ -56,7 +59,7 @@ class ProfilePlanes {
   std::size_t level_;
   ProfileSignal signal_;
   TokenClassifier classifier_;
-  RateRounding rounding_;
+  RatePrices prices_;
   std::vector<kernels::RansTable> token_class_tables_;
   ProfileUnit unit_;
   std::array<std::vector<float>, 2> coefficients_;  ///< of K and V of the loaded layer

@@ -30,59 +30,82 @@ void ProfileSignal::multiply_blocks(const SignalExtent& extent, std::span<const 
   }
 }
 
+void ProfileSignal::load_basis(std::size_t stream) {
+  kernels_->dequantize(profile_->basis(stream), {.mean = 0, .step = kMatrixUnit},
+                       std::span(matrix_).first(profile_->basis(stream).size()));
+}
+
 void ProfileSignal::forward(const SignalExtent& extent, std::span<float> x, std::span<float> y) {
-  const ProfileContents& contents = profile_->contents();
-  const std::size_t width = contents.width();
-  const std::span<const std::int16_t> basis = profile_->basis(extent.stream);
-  for (std::size_t i = 0; i < basis.size(); ++i) matrix_[i] = static_cast<float>(basis[i]) * kMatrixUnit;
-  for (std::size_t channel = 0; channel < width; ++channel) {
-    const float mean = contents.means[extent.stream * width + channel];
-    const float weight = contents.weights[extent.stream * width + channel];
+  for (std::size_t channel = 0; channel < profile_->contents().width(); ++channel) {
+    const float mean = means(extent.stream)[channel], weight = weights(extent.stream)[channel];
     for (float& value : x.subspan(channel * extent.tokens, extent.tokens)) value = (value - mean) * weight;
   }
+  forward_weighted(extent, x, y);
+}
+
+void ProfileSignal::forward_weighted(const SignalExtent& extent, std::span<const float> x, std::span<float> y) {
+  load_basis(extent.stream);
   std::fill(y.begin(), y.end(), 0.0F);
   multiply_blocks(extent, x, y);
 }
 
-void ProfileSignal::inverse(const SignalExtent& extent, std::span<const float> y, std::span<float> x) {
-  const ProfileContents& contents = profile_->contents();
-  const std::size_t width = contents.width();
-  const std::size_t rows = contents.block_width();
-  const std::span<const std::int16_t> basis = profile_->basis(extent.stream);
-  for (std::size_t first = 0; first < basis.size(); first += rows * rows) {
-    for (std::size_t row = 0; row < rows; ++row) {
-      for (std::size_t column = 0; column < rows; ++column) {
-        matrix_[first + column * rows + row] = static_cast<float>(basis[first + row * rows + column]) * kMatrixUnit;
-      }
-    }
+void ProfileSignal::inverse(const SignalExtent& extent, std::span<const float> y, std::span<float> u) {
+  const std::size_t rows = profile_->contents().block_width();
+  load_basis(extent.stream);
+  turned_.resize(matrix_.size());
+  for (std::size_t first = 0; first < profile_->basis(extent.stream).size(); first += rows * rows) {
+    kernels_->to_columns(std::span(matrix_).subspan(first, rows * rows),
+                         {.tokens = rows, .width = rows, .stride = rows},
+                         std::span(turned_).subspan(first, rows * rows));
   }
-  std::fill(x.begin(), x.end(), 0.0F);
-  multiply_blocks(extent, y, x);
-  for (std::size_t channel = 0; channel < width; ++channel) {
-    const float mean = contents.means[extent.stream * width + channel];
-    const float inverse = inverse_[extent.stream * width + channel];
-    for (float& value : x.subspan(channel * extent.tokens, extent.tokens)) value = value * inverse + mean;
+  matrix_.swap(turned_);
+  std::fill(u.begin(), u.end(), 0.0F);
+  multiply_blocks(extent, y, u);
+}
+
+void ProfileSignal::inverse_at_places(std::size_t stream, const IndexPlane& plane, std::span<float> u) {
+  const std::size_t rows = profile_->contents().block_width();
+  load_basis(stream);
+  const kernels::IndexedCoefficients whole = coefficients(plane);
+  const std::size_t size = rows * whole.steps.size();
+  for (std::size_t block = 0; block < profile_->contents().blocks(); ++block) {
+    kernels::IndexedCoefficients own = whole;
+    own.indices = whole.indices.subspan(block * size, size);
+    kernels_->synthesize(own, std::span(matrix_).subspan(block * rows * rows, rows * rows),
+                         u.subspan(block * size, size));
   }
 }
 
-void ProfileSignal::rebuild(const IndexPlane& plane, std::span<float> y) {
+std::span<const float> ProfileSignal::inverse_weights(std::size_t stream) const {
+  const std::size_t width = profile_->contents().width();
+  return std::span(inverse_).subspan(stream * width, width);
+}
+
+std::span<const float> ProfileSignal::means(std::size_t stream) const {
+  const std::size_t width = profile_->contents().width();
+  return std::span(profile_->contents().means).subspan(stream * width, width);
+}
+
+std::span<const float> ProfileSignal::weights(std::size_t stream) const {
+  const std::size_t width = profile_->contents().width();
+  return std::span(profile_->contents().weights).subspan(stream * width, width);
+}
+
+kernels::IndexedCoefficients ProfileSignal::coefficients(const IndexPlane& plane) {
   const TokenGroups& groups = *plane.groups;
-  const std::size_t tokens = groups.coded();
   const int lowest = profile_->contents().lowest_class;
-  places_.resize(tokens);
-  for (std::size_t channel = 0; channel < profile_->contents().width(); ++channel) {
-    const std::span<const std::int16_t> indices = plane.indices.subspan(channel * tokens, tokens);
-    for (std::size_t group = 0; group < groups.groups; ++group) {
-      const float step = plane.step * token_scale(lowest + static_cast<int>(group));
-      kernels_->dequantize(indices.subspan(groups.first[group], groups.count(group)), {.mean = 0, .step = step},
-                           std::span(places_).subspan(groups.first[group], groups.count(group)));
-    }
-    float* const column = y.data() + channel * tokens;
-    for (std::size_t place = 0; place < tokens; ++place) {
-      const bool is_unit = indices[place] == 1 || indices[place] == -1;
-      column[groups.token_at[place]] = places_[place] * (is_unit ? plane.unit_magnitude : 1.0F);
-    }
+  steps_.resize(groups.coded());
+  for (std::size_t group = 0; group < groups.groups; ++group) {
+    const float step = plane.step * token_scale(lowest + static_cast<int>(group));
+    std::fill_n(steps_.begin() + static_cast<std::ptrdiff_t>(groups.first[group]), groups.count(group), step);
   }
+  return {.indices = plane.indices, .steps = steps_, .unit_magnitude = plane.unit_magnitude};
+}
+
+void ProfileSignal::rebuild(const IndexPlane& plane, std::span<float> y) {
+  places_.resize(y.size());
+  kernels_->reconstruct(coefficients(plane), places_);
+  kernels_->reorder(places_, plane.groups->place_of, y);
 }
 
 void ProfileSignal::predict(const SignalExtent& extent, std::span<const float> decoded, std::size_t first_stream,
@@ -95,10 +118,8 @@ void ProfileSignal::predict(const SignalExtent& extent, std::span<const float> d
   for (std::size_t number = 0; number < sources.count; ++number) {
     for (std::size_t row = 0; row < width; ++row) {
       const float scale = contents.predictor_scales[extent.stream * width + row] * kMatrixUnit;
-      const std::int16_t* const from = predictor.data() + (row * sources.count + number) * width;
-      for (std::size_t column = 0; column < width; ++column) {
-        matrix_[row * width + column] = static_cast<float>(from[column]) * scale;
-      }
+      kernels_->dequantize(predictor.subspan((row * sources.count + number) * width, width), {.mean = 0, .step = scale},
+                           std::span(matrix_).subspan(row * width, width));
     }
     SLUICE_ASSERT(sources.streams[number] >= first_stream);
     const std::size_t at = (sources.streams[number] - first_stream) * width * extent.tokens;

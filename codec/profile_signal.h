@@ -37,10 +37,17 @@ class ProfileSignal {
  public:
   ProfileSignal(const kernels::KernelTable& kernels, const Profile& profile);
 
-  /// y = B (w (x - m)); x is overwritten.
+  /// y = B (w (x - m)); x is overwritten by w (x - m).
   void forward(const SignalExtent& extent, std::span<float> x, std::span<float> y);
-  /// x = (B^T y) / w + m.
-  void inverse(const SignalExtent& extent, std::span<const float> y, std::span<float> x);
+  /// The same where x is w (x - m) already.
+  void forward_weighted(const SignalExtent& extent, std::span<const float> x, std::span<float> y);
+  /// u = B^T y; x is u times inverse_weights() plus means().
+  void inverse(const SignalExtent& extent, std::span<const float> y, std::span<float> u);
+  /// The same from indices, at their places.
+  void inverse_at_places(std::size_t stream, const IndexPlane& plane, std::span<float> u);
+  std::span<const float> inverse_weights(std::size_t stream) const;  ///< [width] 1 / w
+  std::span<const float> means(std::size_t stream) const;            ///< [width]
+  std::span<const float> weights(std::size_t stream) const;          ///< [width]
   /// y of every token from indices.
   void rebuild(const IndexPlane& plane, std::span<float> y);
   /// Overwrites y with what `decoded` predicts: [streams of the unit][width][tokens], the first one number
@@ -49,13 +56,17 @@ class ProfileSignal {
                std::span<float> y);
 
  private:
+  void load_basis(std::size_t stream);
   void multiply_blocks(const SignalExtent& extent, std::span<const float> in, std::span<float> out) const;
+  kernels::IndexedCoefficients coefficients(const IndexPlane& plane);
 
   const kernels::KernelTable* kernels_;
   const Profile* profile_;
   std::vector<float> matrix_;   ///< one stream's, as fp32
+  std::vector<float> turned_;   ///< one stream's basis, turned into columns
   std::vector<float> inverse_;  ///< [streams][width] 1 / w
-  std::vector<float> places_;   ///< one column in the order of places
+  std::vector<float> steps_;    ///< [places]
+  std::vector<float> places_;   ///< [width][places]
 };
 
 }  // namespace sluice::codec

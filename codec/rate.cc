@@ -43,7 +43,7 @@ struct RatePredictor::State {
   State(const kernels::KernelTable& table, const EncoderOptions& given) : kernels(&table), options(given) {
     if (options.profile == nullptr) return;
     signal.emplace(table, *options.profile);
-    classifier.emplace(*options.profile);
+    classifier.emplace(table, *options.profile);
   }
 
   void load_plane(const kernels::UnitView& unit, std::size_t stream);

@@ -19,13 +19,12 @@ void TokenClassifier::add_features(std::size_t stream, std::span<const float> co
   const std::size_t width = contents_->width();
   const std::size_t tokens = sums_.size();
   for (std::size_t channel = 0; channel < width; ++channel) {
-    const float scale = contents_->classifier_scales[stream * width + channel];
-    const float signed_weight = weights[channel];
-    const float magnitude_weight = weights[width + channel];
-    for (std::size_t token = 0; token < tokens; ++token) {
-      const float c = std::clamp(columns[channel * tokens + token] * scale, -kClip, kClip);
-      sums_[token] += signed_weight * c + magnitude_weight * std::fabs(c);
-    }
+    kernels_->add_feature(columns.subspan(channel * tokens, tokens),
+                          {.scale = contents_->classifier_scales[stream * width + channel],
+                           .clip = kClip,
+                           .weight = weights[channel],
+                           .magnitude_weight = weights[width + channel]},
+                          sums_);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "codec/profile.h"
+#include "kernels/table.h"
 
 namespace sluice::codec {
 
@@ -28,7 +29,8 @@ struct LayerCoefficients {
 /// Threads: one call at a time.  Ownership: views the profile.
 class TokenClassifier {
  public:
-  explicit TokenClassifier(const Profile& profile) : contents_(&profile.contents()) {}
+  TokenClassifier(const kernels::KernelTable& kernels, const Profile& profile)
+      : kernels_(&kernels), contents_(&profile.contents()) {}
 
   /// Class indices of all tokens: 0 for the lowest class. Without a classifier in the profile all are of the class
   /// nearest to z = 0. The `newest` last ones of the request get half the step, as far as there are classes.
@@ -37,6 +39,7 @@ class TokenClassifier {
  private:
   void add_features(std::size_t stream, std::span<const float> columns, std::span<const float> weights);
 
+  const kernels::KernelTable* kernels_;
   const ProfileContents* contents_;
   std::vector<float> sums_;  ///< [tokens]
 };

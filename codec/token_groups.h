@@ -19,6 +19,7 @@ struct TokenGroups {
   std::array<std::size_t, kMaxTokenClasses + 1> first{};
   /// [coded] token at each place, counted from the first coded one; empty where places are tokens.
   std::vector<std::uint32_t> token_at;
+  std::vector<std::uint32_t> place_of;  ///< [coded] the inverse
 
   std::size_t coded() const { return first[groups]; }
   std::size_t count(std::size_t group) const { return first[group + 1] - first[group]; }

@@ -38,6 +38,33 @@ struct QuantizeScale {
 };
 using QuantizeFn = void(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out);
 
+/// Stages of one column at once. Bit k of `silent`: stage k has no indices of its own, a base is then 0 and a finer one
+/// three times the coarser.
+struct StagesScale {
+  float mean = 0;
+  std::span<const float> scales;  ///< [stages], of the base first
+  std::uint32_t silent = 0;
+};
+inline constexpr std::size_t kQuantizeStages = 3;
+
+/// Stage by stage as QuantizeFn, each but the base then held within two of three times the coarser one. out[stage] =
+/// column.size() indices. Returns the largest magnitude of x - mean, infinity or NaN if one is not finite.
+/// Precondition: for indices that mean anything, magnitudes of at most kLargestIndex / 9 in a base of three stages,
+/// and a third of kLargestIndex in one of two.  Threads: pure.
+using QuantizeStagesFn = float(std::span<const float> column, const StagesScale& by,
+                               std::span<std::int16_t* const> out);
+
+/// What an index of magnitude n < kPricedIndices costs, in squared steps; larger ones are rounded to the nearest.
+inline constexpr std::int32_t kPricedIndices = 64;
+struct PricedScale {
+  float scale = 1;
+  std::span<const float> prices;  ///< [kPricedIndices]
+};
+/// Of the index nearest to x * scale, the next one towards zero, and zero, the first with the least squared error plus
+/// price; saturated at +-kLargestIndex. Returns the largest magnitude of x, infinity or NaN if one is not finite.
+/// Exact: fp32, no fma.  Threads: pure.
+using QuantizePricedFn = float(std::span<const float> column, const PricedScale& by, std::span<std::int16_t> out);
+
 /// index * step + mean.
 struct DequantizeScale {
   float mean = 0;
@@ -61,5 +88,15 @@ using FoldRefinementFn = void(std::span<const std::int16_t> coarse, std::span<co
 using ContextFn = void(std::span<const std::int16_t> coarse, std::span<std::uint8_t> contexts);
 /// Replaces coarse indices by fine ones.  Precondition: symbols below kRefinementSymbols.
 using RefineFn = void(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indices);
+
+/// One column's part in a weighted sum per token: sums += weight * c + magnitude_weight * |c|, c = column * scale
+/// clipped to +-clip.  Exact: fp32 in this order, no fma.  Threads: pure.
+struct Feature {
+  float scale = 1;
+  float clip = 1;
+  float weight = 0;
+  float magnitude_weight = 0;
+};
+using AddFeatureFn = void(std::span<const float> column, const Feature& feature, std::span<float> sums);
 
 }  // namespace sluice::kernels

@@ -8,6 +8,7 @@
 
 #include "kernels/digest.h"
 #include "kernels/gather.h"
+#include "kernels/load.h"
 #include "kernels/quantize.h"
 #include "kernels/rans.h"
 #include "kernels/restore.h"
@@ -28,16 +29,23 @@ struct KernelTable {
   ScatterFn* scatter = nullptr;
   ToColumnsFn* to_columns = nullptr;
   ToRowsFn* to_rows = nullptr;
+  ReorderFn* reorder = nullptr;
   RotateFn* rotate = nullptr;
   TransformFn* transform = nullptr;
+  ReconstructFn* reconstruct = nullptr;
+  SynthesizeFn* synthesize = nullptr;
   MomentsFn* moments = nullptr;
   QuantizeFn* quantize = nullptr;
+  QuantizeStagesFn* quantize_stages = nullptr;
+  QuantizePricedFn* quantize_priced = nullptr;
+  AddFeatureFn* add_feature = nullptr;
   DequantizeFn* dequantize = nullptr;
   FoldFn* fold = nullptr;
   UnfoldFn* unfold = nullptr;
   FoldRefinementFn* fold_refinement = nullptr;
   ContextFn* context = nullptr;
   RefineFn* refine = nullptr;
+  LoadFn* load = nullptr;
   RestoreFn* restore = nullptr;
   RansEncodeFn* rans_encode = nullptr;
   RansDecodeFn* rans_decode = nullptr;

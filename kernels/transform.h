@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace sluice::kernels {
@@ -19,5 +20,24 @@ struct TransformExtent {
 };
 using TransformFn = void(std::span<const float> matrix, std::span<const float> in, TransformExtent extent,
                          std::span<float> out);
+
+/// Coefficients as indices, place by place, and what they stand for.
+struct IndexedCoefficients {
+  std::span<const std::int16_t> indices;  ///< [coefficients][places]
+  std::span<const float> steps;           ///< [places], positive
+  float unit_magnitude = 1;               ///< an index of +-1 stands for this many steps
+};
+
+/// Coefficient = index * step, and for an index of +-1 that times unit_magnitude.
+/// Shape:   out = [coefficients][places].  Exact: two roundings at most, in this order.  Threads: pure.
+using ReconstructFn = void(const IndexedCoefficients& in, std::span<float> out);
+
+/// The inverse transform: values from coefficients and the rows of an orthogonal basis, most indices being 0.
+/// Shape:   basis = [coefficients][rows], out = [rows][places]
+/// Exact:   out[r][p]: sum = 0; for i = 0, 1, ... where index [i][p] is not 0: sum = fma(basis[i][r],
+/// coefficient[i][p],
+///          sum). To leave the others out changes nothing but the sign of a zero, and saves their multiplications.
+/// Aliasing: none.  Threads: pure.
+using SynthesizeFn = void(const IndexedCoefficients& in, std::span<const float> basis, std::span<float> out);
 
 }  // namespace sluice::kernels

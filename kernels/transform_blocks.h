@@ -16,6 +16,23 @@
 
 namespace sluice::kernels {
 
+/// Of for_each_row_block: the last, fewer than kMost rows.
+template <std::size_t kMost, typename Multiply>
+void multiply_last_rows(std::size_t first, std::size_t rows, Multiply multiply) {
+  if constexpr (kMost > 1) {
+    if (rows == kMost - 1) return multiply(first, std::make_index_sequence<kMost - 1>());
+    multiply_last_rows<kMost - 1>(first, rows, multiply);
+  }
+}
+
+/// multiply(first row, the numbers of a block's rows as constants) for every kRows rows, and for those that are left.
+template <std::size_t kRows, typename Multiply>
+void for_each_row_block(std::size_t rows, Multiply multiply) {
+  std::size_t first = 0;
+  for (; first + kRows <= rows; first += kRows) multiply(first, std::make_index_sequence<kRows>());
+  multiply_last_rows<kRows>(first, rows - first, multiply);
+}
+
 /// Vector: a register of kFloats values, load, store, broadcast, multiply_add. kRows: as many as registers hold sums.
 template <typename Vector, std::size_t kRows>
 class BlockedTransform {
@@ -88,22 +105,13 @@ class BlockedTransform {
     (put(sums[kRow], block.out + kRow * block.out_stride), ...);
   }
 
-  // The last, fewer than kMost rows.
-  template <std::size_t kMost>
-  static void multiply_last(const Block& block, std::size_t rows) {
-    if constexpr (kMost > 1) {
-      if (rows == kMost - 1) return multiply(block, std::make_index_sequence<kMost - 1>());
-      multiply_last<kMost - 1>(block, rows);
-    }
-  }
-
-  static void multiply_rows(Block block, std::size_t rows) {
-    for (; rows >= kRows; rows -= kRows) {
-      multiply(block, std::make_index_sequence<kRows>());
-      block.matrix += kRows * block.matrix_stride;
-      block.out += kRows * block.out_stride;
-    }
-    multiply_last<kRows>(block, rows);
+  static void multiply_rows(const Block& block, std::size_t rows) {
+    for_each_row_block<kRows>(rows, [&](std::size_t first, auto numbers) {
+      Block own = block;
+      own.matrix += first * block.matrix_stride;
+      own.out += first * block.out_stride;
+      multiply(own, numbers);
+    });
   }
 
   // Fewer than kTokens tokens: their sums take a turn through a padded copy, kRows rows at a time.

@@ -1,4 +1,4 @@
-// Rows [tokens][width] to columns [width][stride] and back, fp32.
+// Rows [tokens][width] to columns [width][stride] and back, and columns in another order; fp32.
 #pragma once
 
 #include <cstddef>
@@ -16,5 +16,9 @@ struct TransposeExtent {
 };
 using ToColumnsFn = void(std::span<const float> rows, TransposeExtent extent, std::span<float> columns);
 using ToRowsFn = void(std::span<const float> columns, TransposeExtent extent, std::span<float> rows);
+
+/// Entry i of every column becomes what entry from[i] was.
+/// Shape:   columns = [width][from.size()], out alike.  Aliasing: none.  Precondition: from[i] < from.size().
+using ReorderFn = void(std::span<const float> columns, std::span<const std::uint32_t> from, std::span<float> out);
 
 }  // namespace sluice::kernels

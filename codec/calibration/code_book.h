@@ -9,7 +9,7 @@
 
 #include "codec/calibration/matrix.h"
 #include "codec/coefficient_class.h"
-#include "codec/rate_rounding.h"
+#include "codec/rate_prices.h"
 
 namespace sluice::codec::calibration {
 
@@ -36,12 +36,12 @@ class CodeBook {
   /// Cheapest class of refinement `stage` for each row of counts [rows][kRefinementBins].
   std::vector<std::uint8_t> cheapest_refinement(std::size_t stage, const Samples& counts) const;
   float refinement_bits(std::size_t stage, std::uint8_t universal_class, Eigen::Index bin) const;
-  /// The encoder's rounding, which knows the same costs.
-  const RateRounding& rounding() const { return rounding_; }
+  /// Of the encoder's rounding, which knows the same costs.
+  const RatePrices& prices() const { return prices_; }
 
  private:
   ClassCosts costs_;
-  RateRounding rounding_;
+  RatePrices prices_;
   Samples index_bits_;                      ///< [kCountedBins][kCodedClasses]
   std::array<Samples, 2> refinement_bits_;  ///< [kRefinementBins][kClasses]
 };

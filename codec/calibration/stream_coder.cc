@@ -72,7 +72,7 @@ Indices plain_indices(const Samples& x, float scale) {
 }
 
 /// The encoder's rounding of a base without refinements, each coefficient and token class by its entropy class.
-void round_by_rate(const RateRounding& rounding, const std::vector<std::uint8_t>& chosen, const Samples& x,
+void round_by_rate(const RatePrices& prices, const std::vector<std::uint8_t>& chosen, const Samples& x,
                    const Order& order, Indices& indices) {
   for (std::size_t own = 0; own < kTokenClasses; ++own) {
     const auto count = static_cast<std::size_t>(order.count(own));
@@ -82,7 +82,8 @@ void round_by_rate(const RateRounding& rounding, const std::vector<std::uint8_t>
       if (entropy == kSilentClass) {
         std::ranges::fill(out, std::int16_t{0});
       } else {
-        rounding.round(std::span(x.data() + channel * x.rows() + order.first[own], count), 1, entropy, out);
+        const std::span<const float> column(x.data() + channel * x.rows() + order.first[own], count);
+        kernels::ref_kernels().quantize_priced(column, {.scale = 1, .prices = prices.of(entropy)}, out);
       }
     }
   }
@@ -178,7 +179,7 @@ void code_single(const CodeBook& book, const StreamInput& input, const Order& or
   Indices indices = plain_indices(x, 1);
   for (int round = 0; round < kRounds; ++round) {
     out.classes[0] = choose(book, indices, order, round + 1 == kRounds);
-    round_by_rate(book.rounding(), out.classes[0], x, order, indices);
+    round_by_rate(book.prices(), out.classes[0], x, order, indices);
   }
   out.cost[0].bits = bits_of(book, out.classes[0], indices, order);
   out.cost[0].squared_error = reconstruct(input, order, indices, kUnitMagnitude, out.decoded);

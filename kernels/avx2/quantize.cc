@@ -1,7 +1,9 @@
 // Quantiser, symbol folding and moments on whole registers; bits equal to ref, operation by operation.
 #include "kernels/quantize.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "base/assert.h"
 #include "kernels/avx2/blocks.h"
@@ -50,14 +52,54 @@ std::uint32_t largest_lane(__m256i lanes) {
   return static_cast<std::uint32_t>(_mm_cvtsi128_si32(four));
 }
 
-__m256i quantize_eight(__m256 values, __m256 mean, __m256 scale) {
+// |steps|, at most kLargestIndex, as a float.
+__m256i limited_magnitude(__m256i bits) {
   const __m256i limit = _mm256_set1_epi32(std::bit_cast<std::int32_t>(static_cast<float>(kLargestIndex)));
+  return _mm256_min_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)), limit);
+}
+
+// To the nearest, half up.
+__m256i rounded(__m256i magnitude) {
+  return _mm256_cvttps_epi32(_mm256_add_ps(_mm256_castsi256_ps(magnitude), _mm256_set1_ps(0.5F)));
+}
+
+__m256i with_sign_of(__m256i bits, __m256i index) {
+  return _mm256_sign_epi32(index, _mm256_or_si256(bits, _mm256_set1_epi32(1)));
+}
+
+__m256i quantize_steps(__m256 steps) {
+  const __m256i bits = _mm256_castps_si256(steps), magnitude = limited_magnitude(bits);
   const __m256i threshold = _mm256_set1_epi32(std::bit_cast<std::int32_t>(kZeroThreshold));
-  const __m256i bits = _mm256_castps_si256(_mm256_mul_ps(_mm256_sub_ps(values, mean), scale));
-  const __m256i magnitude = _mm256_min_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)), limit);
-  const __m256i rounded = _mm256_cvttps_epi32(_mm256_add_ps(_mm256_castsi256_ps(magnitude), _mm256_set1_ps(0.5F)));
-  const __m256i kept = _mm256_andnot_si256(_mm256_cmpgt_epi32(threshold, magnitude), rounded);
-  return _mm256_sign_epi32(kept, _mm256_or_si256(bits, _mm256_set1_epi32(1)));
+  return with_sign_of(bits, _mm256_andnot_si256(_mm256_cmpgt_epi32(threshold, magnitude), rounded(magnitude)));
+}
+
+__m256i quantize_eight(__m256 values, __m256 mean, __m256 scale) {
+  return quantize_steps(_mm256_mul_ps(_mm256_sub_ps(values, mean), scale));
+}
+
+__m256i magnitude_bits(__m256 values) {
+  return _mm256_and_si256(_mm256_castps_si256(values), _mm256_set1_epi32(0x7FFFFFFF));
+}
+
+// block(values, first, count) for each 8 values of a column, the last ones followed by copies of the first of them.
+template <typename Block>
+void for_each_padded_eight(std::span<const float> column, Block block) {
+  std::size_t done = 0;
+  for (; done + kFloats <= column.size(); done += kFloats) block(_mm256_loadu_ps(column.data() + done), done, kFloats);
+  if (done == column.size()) return;
+  const std::size_t rest = column.size() - done;
+  alignas(32) float last[kFloats];
+  std::fill_n(last, kFloats, column[done]);
+  std::memcpy(last, column.data() + done, rest * sizeof(float));
+  block(_mm256_load_ps(last), done, rest);
+}
+
+void store_words(std::int16_t* to, std::size_t count, __m256i indices) {
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(indices), _mm256_extracti128_si256(indices, 1));
+  if (count == kFloats) return _mm_storeu_si128(reinterpret_cast<__m128i*>(to), words);
+  alignas(16) std::int16_t last[kFloats];
+  _mm_store_si128(reinterpret_cast<__m128i*>(last), words);
+  std::memcpy(to, last, count * sizeof(std::int16_t));
 }
 
 // |n| as an unsigned number: -32768 too.
@@ -113,6 +155,68 @@ void quantize(std::span<const float> column, QuantizeScale by, std::span<std::in
   map_blocks<16>(column.data(), out.data(), column.size(), [&](const float* in, std::int16_t* to) {
     store(to, pack_words(quantize_eight(_mm256_loadu_ps(in), mean, scale),
                          quantize_eight(_mm256_loadu_ps(in + kFloats), mean, scale)));
+  });
+}
+
+float quantize_stages(std::span<const float> column, const StagesScale& by, std::span<std::int16_t* const> out) {
+  SLUICE_ASSERT(by.scales.size() == out.size() && out.size() <= kQuantizeStages);
+  const __m256 mean = _mm256_set1_ps(by.mean);
+  const __m256i two = _mm256_set1_epi32(2);
+  __m256i most = _mm256_setzero_si256();
+  for_each_padded_eight(column, [&](__m256 values, std::size_t first, std::size_t count) {
+    const __m256 rest = _mm256_sub_ps(values, mean);
+    most = _mm256_max_epi32(most, magnitude_bits(rest));
+    __m256i coarse = _mm256_setzero_si256();
+    for (std::size_t stage = 0; stage < out.size(); ++stage) {
+      const __m256i from = _mm256_add_epi32(coarse, _mm256_add_epi32(coarse, coarse));
+      const __m256i own = quantize_steps(_mm256_mul_ps(rest, _mm256_set1_ps(by.scales[stage])));
+      const __m256i most_here = _mm256_add_epi32(from, two), least_here = _mm256_sub_epi32(from, two);
+      const __m256i held = stage == 0 ? own : _mm256_max_epi32(_mm256_min_epi32(own, most_here), least_here);
+      coarse = (by.silent >> stage & 1U) != 0 ? from : held;
+      store_words(out[stage] + first, count, coarse);
+    }
+  });
+  return std::bit_cast<float>(largest_lane(most));
+}
+
+float quantize_priced(std::span<const float> column, const PricedScale& by, std::span<std::int16_t> out) {
+  SLUICE_ASSERT(out.size() == column.size() && by.prices.size() == std::size_t{kPricedIndices});
+  const __m256 scale = _mm256_set1_ps(by.scale), price_of_zero = _mm256_set1_ps(by.prices[0]);
+  const __m256i zero = _mm256_setzero_si256(), last = _mm256_set1_epi32(kPricedIndices - 1);
+  __m256i most = zero;
+  for_each_padded_eight(column, [&](__m256 values, std::size_t first, std::size_t count) {
+    most = _mm256_max_epi32(most, magnitude_bits(values));
+    const __m256i bits = _mm256_castps_si256(_mm256_mul_ps(values, scale)), magnitude = limited_magnitude(bits);
+    const __m256 x = _mm256_castsi256_ps(magnitude);
+    const __m256i nearest = rounded(magnitude), below = _mm256_sub_epi32(nearest, _mm256_set1_epi32(1));
+    const auto cost = [&](__m256i n) {
+      const __m256 error = _mm256_sub_ps(x, _mm256_cvtepi32_ps(n));
+      const __m256i entry = _mm256_max_epi32(_mm256_min_epi32(n, last), zero);
+      return _mm256_add_ps(_mm256_mul_ps(error, error), _mm256_i32gather_ps(by.prices.data(), entry, sizeof(float)));
+    };
+    const __m256i is_priced = _mm256_andnot_si256(_mm256_cmpgt_epi32(nearest, last), _mm256_cmpgt_epi32(nearest, zero));
+    const __m256 of_nearest = cost(nearest), of_below = cost(below);
+    const __m256 of_zero = _mm256_add_ps(_mm256_mul_ps(x, x), price_of_zero);
+    const __m256 is_below = _mm256_cmp_ps(of_below, of_nearest, _CMP_LT_OQ);
+    const __m256 is_zero = _mm256_cmp_ps(of_zero, _mm256_blendv_ps(of_nearest, of_below, is_below), _CMP_LT_OQ);
+    const __m256i lower = _mm256_and_si256(_mm256_castps_si256(is_below), is_priced);
+    const __m256i chosen = _mm256_add_epi32(nearest, lower);
+    const __m256i best = _mm256_andnot_si256(_mm256_and_si256(_mm256_castps_si256(is_zero), is_priced), chosen);
+    store_words(out.data() + first, count, with_sign_of(bits, best));
+  });
+  return std::bit_cast<float>(largest_lane(most));
+}
+
+void add_feature(std::span<const float> column, const Feature& feature, std::span<float> sums) {
+  SLUICE_ASSERT(column.size() == sums.size());
+  const __m256 scale = _mm256_set1_ps(feature.scale), clip = _mm256_set1_ps(feature.clip);
+  const __m256 least = _mm256_set1_ps(-feature.clip), weight = _mm256_set1_ps(feature.weight);
+  const __m256 magnitude_weight = _mm256_set1_ps(feature.magnitude_weight);
+  map_blocks<kFloats>(column.data(), sums.data(), column.size(), [&](const float* in, float* to) {
+    const __m256 c = _mm256_min_ps(clip, _mm256_max_ps(least, _mm256_mul_ps(_mm256_loadu_ps(in), scale)));
+    const __m256 magnitude = _mm256_castsi256_ps(magnitude_bits(c));
+    const __m256 term = _mm256_add_ps(_mm256_mul_ps(weight, c), _mm256_mul_ps(magnitude_weight, magnitude));
+    _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), term));
   });
 }
 

@@ -8,13 +8,20 @@ namespace sluice::kernels::avx512 {
 
 MomentsFn moments;
 QuantizeFn quantize;
+QuantizeStagesFn quantize_stages;
+QuantizePricedFn quantize_priced;
+AddFeatureFn add_feature;
 FoldFn fold;
 UnfoldFn unfold;
 FoldRefinementFn fold_refinement;
 ContextFn context;
 RefineFn refine;
+LoadFn load;
 RestoreFn restore;
+ReorderFn reorder;
 TransformFn transform;
+ReconstructFn reconstruct;
+SynthesizeFn synthesize;
 RansDecodeFn rans_decode;
 RansEncodeFn rans_encode;
 RansDecodeStreamsFn rans_decode_streams;

@@ -46,16 +46,62 @@ inline void for_each_sixteen(std::span<const float> column, Visit visit) {
   if (high != 0) visit(_mm512_maskz_loadu_ps(high, values + done + kFloats), high, &Sums::high);
 }
 
-__m512i quantize_sixteen(__m512 values, __m512 mean, __m512 scale) {
+// |steps|, at most kLargestIndex, as a float.
+__m512i limited_magnitude(__m512i bits) {
   const __m512i limit = _mm512_set1_epi32(std::bit_cast<std::int32_t>(static_cast<float>(kLargestIndex)));
-  const __m512i threshold = _mm512_set1_epi32(std::bit_cast<std::int32_t>(kZeroThreshold));
-  const __m512i bits = _mm512_castps_si512(_mm512_mul_ps(_mm512_sub_ps(values, mean), scale));
-  const __m512i magnitude = _mm512_min_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)), limit);
-  const __mmask16 is_kept = _mm512_cmpge_epi32_mask(magnitude, threshold);
-  const __m512 raised = _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_set1_ps(0.5F));
-  const __m512i rounded = _mm512_maskz_cvttps_epi32(is_kept, raised);
-  return _mm512_mask_sub_epi32(rounded, _mm512_movepi32_mask(bits), _mm512_setzero_si512(), rounded);
+  return _mm512_min_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)), limit);
 }
+
+// To the nearest, half up.
+__m512i rounded(__m512i magnitude) {
+  return _mm512_maskz_cvttps_epi32(0xFFFF, _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_set1_ps(0.5F)));
+}
+
+__m512i with_sign_of(__m512i bits, __m512i index) {
+  return _mm512_mask_sub_epi32(index, _mm512_movepi32_mask(bits), _mm512_setzero_si512(), index);
+}
+
+__m512i quantize_steps(__m512 steps) {
+  const __m512i bits = _mm512_castps_si512(steps), magnitude = limited_magnitude(bits);
+  const __m512i threshold = _mm512_set1_epi32(std::bit_cast<std::int32_t>(kZeroThreshold));
+  return with_sign_of(bits, _mm512_maskz_mov_epi32(_mm512_cmpge_epi32_mask(magnitude, threshold), rounded(magnitude)));
+}
+
+// block(values, first, lanes) for each 16 values of a column.
+template <typename Block>
+inline void for_each_block(std::span<const float> column, Block block) {
+  std::size_t done = 0;
+  for (; done + kFloats <= column.size(); done += kFloats) {
+    block(_mm512_loadu_ps(column.data() + done), done, __mmask16{0xFFFF});
+  }
+  if (done == column.size()) return;
+  const auto lanes = static_cast<__mmask16>((1U << (column.size() - done)) - 1);
+  block(_mm512_maskz_loadu_ps(lanes, column.data() + done), done, lanes);
+}
+
+void store_words(std::int16_t* to, __mmask16 lanes, __m512i indices) {
+  _mm256_mask_storeu_epi16(to, lanes, _mm512_maskz_cvtepi32_epi16(lanes, indices));
+}
+
+// The largest magnitude so far, with those of the lanes.
+__m512i larger_magnitude(__m512i so_far, __mmask16 lanes, __m512 values) {
+  return _mm512_mask_max_epi32(so_far, lanes, so_far, _mm512_castps_si512(_mm512_abs_ps(values)));
+}
+
+float largest(__m512i magnitudes) { return std::bit_cast<float>(_mm512_reduce_max_epi32(magnitudes)); }
+
+// Prices of 64 magnitudes, by the lower six bits of an index.
+struct Prices {
+  __m512 quarters[4];
+  explicit Prices(const float* from)
+      : quarters{_mm512_loadu_ps(from), _mm512_loadu_ps(from + 16), _mm512_loadu_ps(from + 32),
+                 _mm512_loadu_ps(from + 48)} {}
+  __m512 of(__m512i index) const {
+    const __m512 lower = _mm512_permutex2var_ps(quarters[0], index, quarters[1]);
+    const __m512 upper = _mm512_permutex2var_ps(quarters[2], index, quarters[3]);
+    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(index, _mm512_set1_epi32(32)), lower, upper);
+  }
+};
 
 }  // namespace
 
@@ -93,15 +139,80 @@ ColumnMoments moments(std::span<const float> column) {
 void quantize(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out) {
   SLUICE_ASSERT(out.size() == column.size());
   const __m512 mean = _mm512_set1_ps(by.mean), scale = _mm512_set1_ps(by.scale);
-  std::size_t done = 0;
-  for (; done + kFloats <= column.size(); done += kFloats) {
-    const __m512i indices = quantize_sixteen(_mm512_loadu_ps(column.data() + done), mean, scale);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.data() + done), _mm512_maskz_cvtepi32_epi16(0xFFFF, indices));
+  for_each_block(column, [&](__m512 values, std::size_t first, __mmask16 lanes) {
+    store_words(out.data() + first, lanes, quantize_steps(_mm512_mul_ps(_mm512_sub_ps(values, mean), scale)));
+  });
+}
+
+float quantize_stages(std::span<const float> column, const StagesScale& by, std::span<std::int16_t* const> out) {
+  SLUICE_ASSERT(by.scales.size() == out.size() && out.size() <= kQuantizeStages);
+  const __m512 mean = _mm512_set1_ps(by.mean);
+  const __m512i two = _mm512_set1_epi32(2);
+  __m512 scales[kQuantizeStages];
+  __mmask16 is_silent[kQuantizeStages];
+  for (std::size_t stage = 0; stage < out.size(); ++stage) {
+    scales[stage] = _mm512_set1_ps(by.scales[stage]);
+    is_silent[stage] = (by.silent >> stage & 1U) != 0 ? 0xFFFF : 0;
   }
-  if (done == column.size()) return;
-  const auto lanes = static_cast<__mmask16>((1U << (column.size() - done)) - 1);
-  const __m512i indices = quantize_sixteen(_mm512_maskz_loadu_ps(lanes, column.data() + done), mean, scale);
-  _mm256_mask_storeu_epi16(out.data() + done, lanes, _mm512_maskz_cvtepi32_epi16(lanes, indices));
+  __m512i most = _mm512_setzero_si512();
+  for_each_block(column, [&](__m512 values, std::size_t first, __mmask16 lanes) {
+    const __m512 rest = _mm512_sub_ps(values, mean);
+    most = larger_magnitude(most, lanes, rest);
+    __m512i coarse = _mm512_setzero_si512();
+    for (std::size_t stage = 0; stage < out.size(); ++stage) {
+      const __m512i from = _mm512_add_epi32(coarse, _mm512_add_epi32(coarse, coarse));
+      const __m512i own = quantize_steps(_mm512_mul_ps(rest, scales[stage]));
+      const __m512i held = stage == 0 ? own
+                                      : _mm512_max_epi32(_mm512_min_epi32(own, _mm512_add_epi32(from, two)),
+                                                         _mm512_sub_epi32(from, two));
+      coarse = _mm512_mask_mov_epi32(held, is_silent[stage], from);
+      store_words(out[stage] + first, lanes, coarse);
+    }
+  });
+  return largest(most);
+}
+
+float quantize_priced(std::span<const float> column, const PricedScale& by, std::span<std::int16_t> out) {
+  SLUICE_ASSERT(out.size() == column.size() && by.prices.size() == std::size_t{kPricedIndices});
+  const __m512 scale = _mm512_set1_ps(by.scale);
+  const Prices prices(by.prices.data());
+  const __m512i one = _mm512_set1_epi32(1);
+  const __m512 price_of_zero = _mm512_set1_ps(by.prices[0]);
+  __m512i most = _mm512_setzero_si512();
+  for_each_block(column, [&](__m512 values, std::size_t first, __mmask16 lanes) {
+    most = larger_magnitude(most, lanes, values);
+    const __m512i bits = _mm512_castps_si512(_mm512_mul_ps(values, scale)), magnitude = limited_magnitude(bits);
+    const __m512 x = _mm512_castsi512_ps(magnitude);
+    const __m512i nearest = rounded(magnitude), below = _mm512_sub_epi32(nearest, one);
+    const auto cost = [&](__m512i n) {
+      const __m512 error = _mm512_sub_ps(x, _mm512_maskz_cvtepi32_ps(0xFFFF, n));
+      return _mm512_add_ps(_mm512_mul_ps(error, error), prices.of(n));
+    };
+    // Unsigned: 0 is no candidate either.
+    const __mmask16 is_priced = _mm512_cmplt_epu32_mask(below, _mm512_set1_epi32(kPricedIndices - 1));
+    const __m512 of_nearest = cost(nearest), of_below = cost(below);
+    const __m512 of_zero = _mm512_add_ps(_mm512_mul_ps(x, x), price_of_zero);
+    const __mmask16 is_below = _mm512_mask_cmp_ps_mask(is_priced, of_below, of_nearest, _CMP_LT_OQ);
+    const __m512 least = _mm512_mask_mov_ps(of_nearest, is_below, of_below);
+    const __mmask16 is_zero = _mm512_mask_cmp_ps_mask(is_priced, of_zero, least, _CMP_LT_OQ);
+    const __m512i best =
+        _mm512_maskz_mov_epi32(static_cast<__mmask16>(~is_zero), _mm512_mask_mov_epi32(nearest, is_below, below));
+    store_words(out.data() + first, lanes, with_sign_of(bits, best));
+  });
+  return largest(most);
+}
+
+void add_feature(std::span<const float> column, const Feature& feature, std::span<float> sums) {
+  SLUICE_ASSERT(column.size() == sums.size());
+  const __m512 scale = _mm512_set1_ps(feature.scale), clip = _mm512_set1_ps(feature.clip);
+  const __m512 least = _mm512_set1_ps(-feature.clip), weight = _mm512_set1_ps(feature.weight);
+  const __m512 magnitude_weight = _mm512_set1_ps(feature.magnitude_weight);
+  for_each_block(column, [&](__m512 values, std::size_t first, __mmask16 lanes) {
+    const __m512 c = _mm512_min_ps(clip, _mm512_max_ps(least, _mm512_mul_ps(values, scale)));
+    const __m512 term = _mm512_add_ps(_mm512_mul_ps(weight, c), _mm512_mul_ps(magnitude_weight, _mm512_abs_ps(c)));
+    const __m512 sum = _mm512_maskz_loadu_ps(lanes, sums.data() + first);
+    _mm512_mask_storeu_ps(sums.data() + first, lanes, _mm512_add_ps(sum, term));
+  });
 }
 
 }  // namespace sluice::kernels::avx512

@@ -1,4 +1,4 @@
-// Indices to rows of 16-bit values without fp32 in between memory: 32 tokens of two channels are dequantised, turned
+// Columns to rows of 16-bit values without fp32 rows in memory: 32 tokens of two channels are scaled, turned
 // and narrowed in registers and kept as pairs of 16 bits, token by token; blocks of 32 channels x 16 tokens are then
 // transposed and stored, a cache line a token. Other types and odd shapes take avx2's steps.
 #include "kernels/restore.h"
@@ -9,16 +9,30 @@
 
 #include "base/assert.h"
 #include "kernels/avx512/kernels.h"
+#include "kernels/avx512/pair_blocks.h"
 
 namespace sluice::kernels::avx512 {
 namespace {
 
-constexpr std::uint64_t kBlockChannels = 32;
-constexpr std::uint64_t kBlockTokens = 16;
-
 // 32 tokens of a channel.
 struct Column {
   __m512 low, high;
+};
+
+// Where columns come from: 32 entries of a channel, those of `lanes`.
+struct Indices {
+  static Column load(const RestoreRows& rows, std::uint64_t at, __mmask32 lanes) {
+    const __m512i indices = _mm512_maskz_loadu_epi16(lanes, rows.indices.data() + at);
+    const auto value = [](__m256i half) { return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(half)); };
+    return {value(_mm512_castsi512_si256(indices)), value(_mm512_extracti64x4_epi64(indices, 1))};
+  }
+};
+struct Values {
+  static Column load(const RestoreRows& rows, std::uint64_t at, __mmask32 lanes) {
+    const float* const from = rows.values.data() + at;
+    return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), from),
+            _mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes >> 16U), from + 16)};
+  }
 };
 
 // Two fp32 of each token to 16 bits, `even` in the lower half.
@@ -49,50 +63,18 @@ struct BFloat16 {
   }
 };
 
-// rows[i] holds 16 numbers; afterwards those numbered i of every row.
-inline void transpose(__m512i (&rows)[16]) {
-  __m512i pairs[16], fours[16];
-  for (int i = 0; i < 16; i += 2) {
-    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
-    fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
-    fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
-    fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    const __m512i even_first = _mm512_shuffle_i32x4(fours[i], fours[4 + i], 0x88);
-    const __m512i odd_first = _mm512_shuffle_i32x4(fours[i], fours[4 + i], 0xDD);
-    const __m512i even_last = _mm512_shuffle_i32x4(fours[8 + i], fours[12 + i], 0x88);
-    const __m512i odd_last = _mm512_shuffle_i32x4(fours[8 + i], fours[12 + i], 0xDD);
-    rows[i] = _mm512_shuffle_i32x4(even_first, even_last, 0x88);
-    rows[4 + i] = _mm512_shuffle_i32x4(odd_first, odd_last, 0x88);
-    rows[8 + i] = _mm512_shuffle_i32x4(even_first, even_last, 0xDD);
-    rows[12 + i] = _mm512_shuffle_i32x4(odd_first, odd_last, 0xDD);
-  }
-}
-
-// Channels [first, end) of a head, and as many `partner` further on that they turn with; 0: none.
-struct Channels {
-  std::uint64_t first = 0, end = 0;
-  std::uint64_t partner = 0;
-};
-
 // One head of a strip of up to 32 tokens.
-template <typename Format>
+template <typename Format, typename Source>
 class HeadStrip {
  public:
   // at: column entry of the first token; stage: [head_dim / 2][kRestoreStrip] pairs.
-  HeadStrip(const RestoreRows& rows, std::uint64_t first_channel, std::uint64_t at, std::uint64_t tokens, float step,
+  HeadStrip(const RestoreRows& rows, std::uint64_t first_channel, std::uint64_t at, std::uint64_t tokens,
             std::uint32_t* stage)
       : rows_(rows),
         first_channel_(first_channel),
         at_(at),
         tokens_(tokens),
         lanes_(static_cast<__mmask32>((std::uint64_t{1} << tokens) - 1)),
-        step_(_mm512_set1_ps(step)),
         stage_(stage) {}
 
   void fill(const Channels& channels) const {
@@ -126,13 +108,10 @@ class HeadStrip {
 
  private:
   Column load(std::uint64_t channel) const {
-    const std::int16_t* const from = rows_.indices.data() + (first_channel_ + channel) * rows_.stride + at_;
-    const __m512i indices = _mm512_maskz_loadu_epi16(lanes_, from);
-    const __m512 mean = _mm512_set1_ps(rows_.means[first_channel_ + channel]);
-    const auto value = [&](__m256i half) {
-      return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(half)), step_), mean);
-    };
-    return {value(_mm512_castsi512_si256(indices)), value(_mm512_extracti64x4_epi64(indices, 1))};
+    const std::uint64_t number = first_channel_ + channel;
+    const Column read = Source::load(rows_, number * rows_.stride + at_, lanes_);
+    const __m512 scale = _mm512_set1_ps(rows_.scales[number]), mean = _mm512_set1_ps(rows_.means[number]);
+    return {_mm512_add_ps(_mm512_mul_ps(read.low, scale), mean), _mm512_add_ps(_mm512_mul_ps(read.high, scale), mean)};
   }
 
   void turn(std::uint64_t pair, Column& first, Column& second) const {
@@ -157,68 +136,65 @@ class HeadStrip {
   const RestoreRows& rows_;
   std::uint64_t first_channel_, at_, tokens_;
   __mmask32 lanes_;
-  __m512 step_;
   std::uint32_t* stage_;
 };
 
 // Where the rows of a head's strip begin.
-void find_lines(const MutablePlaneView& plane, std::uint64_t first, std::uint64_t tokens, std::uint64_t head,
-                std::byte** lines) {
+void find_lines(const RestoreRows& rows, const MutablePlaneView& plane, std::uint64_t done, std::uint64_t head,
+                std::span<std::byte*> lines) {
+  if (!rows.row_of.empty()) {
+    for (std::uint64_t t = 0; t < lines.size(); ++t) {
+      lines[t] = plane.row(rows.range.first + rows.row_of[done + t], head);
+    }
+    return;
+  }
+  const std::uint64_t first = rows.range.first + done;
   std::uint64_t block = first / plane.block_tokens, within = first % plane.block_tokens;
   const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(head) * plane.head_stride;
-  for (std::uint64_t t = 0; t < tokens; ++t) {
-    lines[t] = plane.blocks[block] + static_cast<std::ptrdiff_t>(within) * plane.token_stride + offset;
+  for (std::byte*& line : lines) {
+    line = plane.blocks[block] + static_cast<std::ptrdiff_t>(within) * plane.token_stride + offset;
     if (++within == plane.block_tokens) within = 0, ++block;
   }
 }
 
 // Everything of some channels of a head, token after token: columns are read from end to end.
-template <typename Format>
+template <typename Format, typename Source>
 void restore_channels(const RestoreRows& rows, const MutablePlaneView& plane, std::uint64_t head, std::uint64_t dim,
                       const Channels& channels, std::uint32_t* stage) {
   for (std::uint64_t done = 0; done < rows.range.count; done += kRestoreStrip) {
     const std::uint64_t tokens = std::min(kRestoreStrip, rows.range.count - done);
     std::byte* lines[kRestoreStrip];
-    find_lines(plane, rows.range.first + done, tokens, head, lines);
-    const HeadStrip<Format> strip(rows, head * dim, rows.first + done, tokens, rows.steps[head], stage);
+    find_lines(rows, plane, done, head, std::span(lines).first(tokens));
+    const HeadStrip<Format, Source> strip(rows, head * dim, rows.first + done, tokens, stage);
     strip.fill(channels);
     strip.place(channels.first, channels.end, lines);
     if (channels.partner != 0) strip.place(channels.first + channels.partner, channels.end + channels.partner, lines);
   }
 }
 
-template <typename Format>
+template <typename Format, typename Source>
 void restore_as(const RestoreRows& rows, const KvShape& shape, const MutablePlaneView& plane, std::uint32_t* stage) {
   const std::uint64_t dim = shape.head_dim.count();
-  const bool has_halves = rows.pairs() != 0 && rows.rope->style == RopeStyle::kHalves;
-  const std::uint64_t half = has_halves ? rows.pairs() : 0;
   for (std::uint64_t head = 0; head < shape.kv_heads.count(); ++head) {
-    for (std::uint64_t channel = 0; channel < dim; channel += kBlockChannels) {
-      if (channel >= half && channel < 2 * half) continue;  // with their partners
-      const Channels channels{channel, channel + kBlockChannels, channel < half ? half : 0};
-      restore_channels<Format>(rows, plane, head, dim, channels, stage);
-    }
+    for_each_channels(dim, rows.pairs(), rows.rope, [&](const Channels& channels) {
+      restore_channels<Format, Source>(rows, plane, head, dim, channels, stage);
+    });
   }
-}
-
-// Whole blocks of channels turn with whole blocks, or inside of one.
-bool has_whole_blocks(const RestoreRows& rows) {
-  return rows.pairs() == 0 || rows.rope->style == RopeStyle::kPairs || rows.pairs() % kBlockChannels == 0;
 }
 
 }  // namespace
 
 void restore(const RestoreRows& rows, const KvShape& shape, const MutablePlaneView& plane, std::span<float> scratch) {
-  const bool is_narrow = shape.dtype == DType::kF16 || shape.dtype == DType::kBf16;
-  if (!is_narrow || shape.head_dim.count() % kBlockChannels != 0 || !has_whole_blocks(rows)) {
+  if (!has_pair_blocks(shape, rows.pairs(), rows.rope)) {
     return avx2_kernels()->restore(rows, shape, plane, scratch);  // this table stands on that one
   }
-  SLUICE_ASSERT(scratch.size() >= 2 * kRestoreStrip * shape.row_values());
-  SLUICE_ASSERT(rows.indices.size() >= shape.row_values() * rows.stride && rows.means.size() == shape.row_values());
-  SLUICE_ASSERT(rows.first + rows.range.count <= rows.stride);
+  check_restore(rows, shape, scratch);
   auto* const stage = reinterpret_cast<std::uint32_t*>(scratch.data());
-  shape.dtype == DType::kF16 ? restore_as<Float16>(rows, shape, plane, stage)
-                             : restore_as<BFloat16>(rows, shape, plane, stage);
+  const auto from = [&]<typename Source>(Source) {
+    shape.dtype == DType::kF16 ? restore_as<Float16, Source>(rows, shape, plane, stage)
+                               : restore_as<BFloat16, Source>(rows, shape, plane, stage);
+  };
+  rows.values.empty() ? from(Indices()) : from(Values());
 }
 
 }  // namespace sluice::kernels::avx512

@@ -33,6 +33,28 @@ float sum_of(std::span<const float> column, Term term) {
   return total(lanes);
 }
 
+// On the bits of magnitudes, which order like the magnitudes: comparisons of floats would keep loops scalar.
+constexpr std::int32_t kLimit = std::bit_cast<std::int32_t>(static_cast<float>(kLargestIndex));
+constexpr std::int32_t kMagnitude = 0x7FFFFFFF;
+
+std::int32_t quantize_one(float steps) {
+  constexpr std::int32_t kThreshold = std::bit_cast<std::int32_t>(kZeroThreshold);
+  const std::int32_t bits = std::bit_cast<std::int32_t>(steps);
+  const std::int32_t magnitude = std::min(bits & kMagnitude, kLimit);
+  const std::int32_t rounded = static_cast<std::int32_t>(std::bit_cast<float>(magnitude) + 0.5F);
+  const std::int32_t kept = rounded & ~((magnitude - kThreshold) >> 31);
+  const std::int32_t sign = bits >> 31;
+  return (kept ^ sign) - sign;
+}
+
+float largest_magnitude(std::span<const float> column, float mean) {
+  std::int32_t largest = 0;
+  for (const float value : column) {
+    largest = std::max(largest, std::bit_cast<std::int32_t>(value - mean) & kMagnitude);
+  }
+  return std::bit_cast<float>(largest);
+}
+
 bool all_finite(std::span<const float> column) {
   std::uint32_t worst = 0;
   for (const float value : column) worst = std::max(worst, std::bit_cast<std::uint32_t>(value) & 0x7F800000U);
@@ -60,17 +82,49 @@ ColumnMoments moments(std::span<const float> column) {
 
 void quantize(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out) {
   SLUICE_ASSERT(out.size() == column.size());
-  // On the bits of magnitudes, which order like the magnitudes: comparisons of floats would keep the loop scalar.
-  constexpr std::int32_t kLimit = std::bit_cast<std::int32_t>(static_cast<float>(kLargestIndex));
-  constexpr std::int32_t kThreshold = std::bit_cast<std::int32_t>(kZeroThreshold);
   for (std::size_t i = 0; i < column.size(); ++i) {
-    const std::int32_t bits = std::bit_cast<std::int32_t>((column[i] - by.mean) * by.scale);
-    const std::int32_t magnitude = std::min(bits & 0x7FFFFFFF, kLimit);
-    const std::int32_t rounded = static_cast<std::int32_t>(std::bit_cast<float>(magnitude) + 0.5F);
-    const std::int32_t kept = rounded & ~((magnitude - kThreshold) >> 31);
-    const std::int32_t sign = bits >> 31;
-    out[i] = static_cast<std::int16_t>((kept ^ sign) - sign);
+    out[i] = static_cast<std::int16_t>(quantize_one((column[i] - by.mean) * by.scale));
   }
+}
+
+float quantize_stages(std::span<const float> column, const StagesScale& by, std::span<std::int16_t* const> out) {
+  SLUICE_ASSERT(by.scales.size() == out.size() && out.size() <= kQuantizeStages);
+  for (std::size_t stage = 0; stage < out.size(); ++stage) {
+    const bool is_silent = (by.silent >> stage & 1U) != 0;
+    const float scale = by.scales[stage];
+    for (std::size_t i = 0; i < column.size(); ++i) {
+      const std::int32_t own = quantize_one((column[i] - by.mean) * scale);
+      const std::int32_t from = stage == 0 ? 0 : 3 * out[stage - 1][i];
+      const std::int32_t held = stage == 0 ? own : std::clamp(own, from - 2, from + 2);
+      out[stage][i] = static_cast<std::int16_t>(is_silent ? from : held);
+    }
+  }
+  return largest_magnitude(column, by.mean);
+}
+
+float quantize_priced(std::span<const float> column, const PricedScale& by, std::span<std::int16_t> out) {
+  SLUICE_ASSERT(out.size() == column.size() && by.prices.size() == std::size_t{kPricedIndices});
+  for (std::size_t i = 0; i < column.size(); ++i) {
+    const std::int32_t bits = std::bit_cast<std::int32_t>(column[i] * by.scale);
+    const float x = std::bit_cast<float>(std::min(bits & kMagnitude, kLimit));
+    const std::int32_t nearest = static_cast<std::int32_t>(x + 0.5F);
+    std::int32_t best = nearest;
+    if (nearest != 0 && nearest < kPricedIndices) {
+      const auto cost = [&](std::int32_t n) {
+        const float error = x - static_cast<float>(n);
+        return error * error + by.prices[static_cast<std::size_t>(n)];
+      };
+      float least = cost(nearest);
+      for (const std::int32_t candidate : {nearest - 1, 0}) {
+        const float price = cost(candidate);
+        if (price >= least) continue;
+        least = price;
+        best = candidate;
+      }
+    }
+    out[i] = static_cast<std::int16_t>(bits < 0 ? -best : best);
+  }
+  return largest_magnitude(column, 0);
 }
 
 void dequantize(std::span<const std::int16_t> indices, DequantizeScale by, std::span<float> out) {
@@ -131,6 +185,14 @@ void refine(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indic
     const std::int32_t difference = static_cast<std::int32_t>(symbols[i]) - 2;
     const std::int32_t fine = 3 * n + (n < 0 ? -difference : difference);
     indices[i] = static_cast<std::int16_t>(std::clamp(fine, -kLargestIndex, kLargestIndex));
+  }
+}
+
+void add_feature(std::span<const float> column, const Feature& feature, std::span<float> sums) {
+  SLUICE_ASSERT(column.size() == sums.size());
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const float c = std::clamp(column[i] * feature.scale, -feature.clip, feature.clip);
+    sums[i] += feature.weight * c + feature.magnitude_weight * std::fabs(c);
   }
 }
 

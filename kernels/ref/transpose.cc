@@ -37,4 +37,11 @@ void to_rows(std::span<const float> columns, TransposeExtent extent, std::span<f
   }
 }
 
+void reorder(std::span<const float> columns, std::span<const std::uint32_t> from, std::span<float> out) {
+  SLUICE_ASSERT(columns.size() == out.size());
+  for (std::size_t at = 0; at < out.size(); at += from.size()) {
+    for (std::size_t i = 0; i < from.size(); ++i) out[at + i] = columns[at + from[i]];
+  }
+}
+
 }  // namespace sluice::kernels::ref

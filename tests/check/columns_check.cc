@@ -63,6 +63,63 @@ TEST_P(Columns, QuantizedAndDequantizedValuesAreThoseOfRef) {
   }
 }
 
+TEST_P(Columns, IndicesOfAllStagesAreThoseOfRef) {
+  for (const std::size_t count : lengths()) {
+    for (std::size_t stages = 1; stages <= kQuantizeStages; ++stages) {
+      for (const std::uint32_t silent : {0U, 1U, 2U, 5U, 7U}) {
+        std::vector<float> values = column(count, 20.0F);
+        const std::array<float, 3> scales{1.7F, 5.1F, 15.3F};
+        const StagesScale by{.mean = 0.3F, .scales = std::span(scales).first(stages), .silent = silent};
+        Guarded<std::int16_t> got(stages * count), wanted(stages * count);
+        std::array<std::int16_t*, kQuantizeStages> out{}, wanted_out{};
+        for (std::size_t k = 0; k < stages; ++k) {
+          out[k] = got.values().data() + k * count;
+          wanted_out[k] = wanted.values().data() + k * count;
+        }
+        EXPECT_EQ(table().quantize_stages(values, by, std::span(out).first(stages)),
+                  ref().quantize_stages(values, by, std::span(wanted_out).first(stages)));
+        ASSERT_EQ(got, wanted) << count << " " << stages << " " << silent;
+        if (count == 0) continue;
+        values[random_() % count] = random_() % 2 == 0 ? NAN : -INFINITY;
+        EXPECT_FALSE(std::isfinite(table().quantize_stages(values, by, std::span(out).first(stages))));
+      }
+    }
+  }
+}
+
+TEST_P(Columns, PricedIndicesAreThoseOfRef) {
+  std::vector<float> prices(kPricedIndices);
+  for (float& price : prices) price = 0.05F * static_cast<float>(random_() % 16);
+  for (const std::size_t count : lengths()) {
+    for (const float scale : {0.01F, 1.0F, 7.3F, 300.0F, 1e5F}) {
+      std::vector<float> values = column(count, 2.0F);
+      for (std::size_t i = 0; i < count; i += 5) values[i] = 0.5F * static_cast<float>(i % 9) - 2.0F;
+      Guarded<std::int16_t> got(count), wanted(count);
+      EXPECT_EQ(table().quantize_priced(values, {.scale = scale, .prices = prices}, got.values()),
+                ref().quantize_priced(values, {.scale = scale, .prices = prices}, wanted.values()));
+      ASSERT_EQ(got, wanted) << count << " " << scale;
+      if (count == 0) continue;
+      values[random_() % count] = random_() % 2 == 0 ? NAN : INFINITY;
+      EXPECT_FALSE(std::isfinite(table().quantize_priced(values, {.scale = 1, .prices = prices}, got.values())));
+    }
+  }
+}
+
+TEST_P(Columns, SumsOfFeaturesAreThoseOfRef) {
+  for (const std::size_t count : lengths()) {
+    std::vector<float> values = column(count, 3.0F);
+    if (count > 2) values[1] = NAN, values[2] = INFINITY;
+    const std::vector<float> before = column(count, 1.0F);
+    Guarded<float> got(count), wanted(count);
+    std::ranges::copy(before, got.values().begin());
+    std::ranges::copy(before, wanted.values().begin());
+    const Feature feature{.scale = 1.3F, .clip = 4, .weight = -0.7F, .magnitude_weight = 0.2F};
+    table().add_feature(values, feature, got.values());
+    ref().add_feature(values, feature, wanted.values());
+    ASSERT_EQ(got, wanted) << count;
+  }
+}
+
 TEST_P(Columns, EveryIndexFoldsAndUnfoldsAsInRef) {
   std::vector<std::int16_t> all(65536);
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int16_t>(i);
@@ -176,6 +233,43 @@ TEST_P(Columns, MatrixProductsAreThoseOfRef) {
         table().transform(matrix, in, {.rows = rows, .inner = inner, .tokens = tokens}, got.values());
         ref().transform(matrix, in, {.rows = rows, .inner = inner, .tokens = tokens}, wanted.values());
         ASSERT_EQ(got, wanted) << rows << " " << inner << " " << tokens;
+      }
+    }
+  }
+}
+
+TEST_P(Columns, ColumnsAreReorderedAsInRef) {
+  for (const std::size_t count : lengths()) {
+    std::vector<std::uint32_t> from(count);
+    for (std::uint32_t& entry : from) entry = static_cast<std::uint32_t>(random_() % count);
+    const std::vector<float> values = column(3 * count, 1.0F);
+    Guarded<float> got(values.size()), wanted(values.size());
+    table().reorder(values, from, got.values());
+    ref().reorder(values, from, wanted.values());
+    ASSERT_EQ(got, wanted) << count;
+  }
+}
+
+// Indices of which whole stretches are 0, others are +-1 or large.
+TEST_P(Columns, CoefficientsAndTheirInverseTransformAreThoseOfRef) {
+  for (const std::size_t inner : {1, 3, 64, 129, 300}) {
+    for (const std::size_t rows : {1, 11, 12, 13, 64}) {
+      for (const std::size_t places : {0, 1, 15, 16, 31, 32, 33, 100}) {
+        std::vector<std::int16_t> all = indices(inner * places, 32767);
+        for (std::size_t i = 0; i < all.size(); ++i) {
+          if (i / 40 % 3 != 0) all[i] = static_cast<std::int16_t>(i / 40 % 3 == 1 ? 0 : static_cast<int>(i % 5) - 2);
+        }
+        std::vector<float> steps = column(places, 0.1F);
+        for (float& step : steps) step = std::fabs(step) + 0.01F;
+        const std::vector<float> basis = column(inner * rows, 1.0F);
+        const IndexedCoefficients in{.indices = all, .steps = steps, .unit_magnitude = 1.02F};
+        Guarded<float> got(all.size()), wanted(all.size()), values(rows * places), wanted_values(rows * places);
+        table().reconstruct(in, got.values());
+        ref().reconstruct(in, wanted.values());
+        ASSERT_EQ(got, wanted) << inner << " " << places;
+        table().synthesize(in, basis, values.values());
+        ref().synthesize(in, basis, wanted_values.values());
+        ASSERT_EQ(values, wanted_values) << inner << " " << rows << " " << places;
       }
     }
   }

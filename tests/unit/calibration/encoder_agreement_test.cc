@@ -34,7 +34,7 @@ TEST(EncoderAgreement, TokenClassesAreThoseOfCalibration) {
       for (float& x : side.reshaped()) x = 0.1F + 0.05F * normal(random);
     }
     std::vector<std::uint8_t> classes(static_cast<std::size_t>(tokens));
-    codec::TokenClassifier encoder(*profile);
+    codec::TokenClassifier encoder(kernels::ref_kernels(), *profile);
     encoder.classify({.layer = 1,
                       .k = std::span(y[0].data(), static_cast<std::size_t>(y[0].size())),
                       .v = std::span(y[1].data(), static_cast<std::size_t>(y[1].size())),
