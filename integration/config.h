@@ -27,6 +27,8 @@ struct Config {
   bool listen_allow_insecure = false;
   std::vector<std::string> discovery_peers;
   std::string transport_prefer;
+  bool transport_shm_any_user = false;
+  Duration transport_shm_spin{0};
   Duration transport_heartbeat{0};
   Bytes memory_ring;
   Bytes memory_store;

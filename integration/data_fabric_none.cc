@@ -3,7 +3,7 @@
 
 namespace sluice::integration {
 
-Result<std::unique_ptr<transport::DataFabric>> open_data_fabric(transport::asio::io_context&) {
+Result<std::unique_ptr<transport::DataFabric>> open_ucx_data_fabric(transport::asio::io_context&) {
   return Error{ErrorCode::kUnsupported, 0, "this build has no UCX fabric"};
 }
 

@@ -4,7 +4,7 @@
 
 namespace sluice::integration {
 
-Result<std::unique_ptr<transport::DataFabric>> open_data_fabric(transport::asio::io_context& loop) {
+Result<std::unique_ptr<transport::DataFabric>> open_ucx_data_fabric(transport::asio::io_context& loop) {
   return transport::ucx::open_ucx_fabric(loop, {});
 }
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "integration/cost_probe.h"
-#include "integration/data_fabric.h"
 #include "kernels/table.h"
 #include "transport/tcp/tcp_fabric.h"
 
@@ -53,8 +52,7 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, const NodeP
 
 Result<void> Node::open_fabrics() {
   stream_ = transport::tcp::make_tcp_fabric(parts_.loop, {});
-  if (!options_.prefer_ucx) return {};
-  SLUICE_ASSIGN(data_, open_data_fabric(parts_.loop));
+  SLUICE_ASSIGN(data_, open_data_fabric(parts_.loop, options_.data));
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/event_sink.h"
 #include "base/result.h"
+#include "integration/data_fabric.h"
 #include "integration/decode_service.h"
 #include "integration/engine.h"
 #include "integration/prefill_service.h"
@@ -29,7 +30,7 @@ struct NodeOptions {
   transport::EndpointOptions endpoint;
   /// "host:port" of peers to keep connected.
   std::vector<std::string> peers;
-  bool prefer_ucx = false;
+  DataFabricOptions data;
   Bytes store{1ULL << 30U};
   Bytes planes{4ULL << 30U};
   std::uint32_t group_layers = 6;
@@ -56,7 +57,7 @@ struct NodeParts {
 class Node final : private transport::SessionHandler {
  public:
   /// Listens and begins to connect. Measures the codec (and the engine's prefill) for well under a second.
-  /// Errors: those of Endpoint::open and of the UCX fabric; kUnsupported when UCX is wanted but not built in.
+  /// Errors: those of Endpoint::open and of open_data_fabric.
   static Result<std::unique_ptr<Node>> open(const NodeOptions& options, const NodeParts& parts);
   ~Node() override;
 

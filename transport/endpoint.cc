@@ -73,7 +73,7 @@ class NodeEndpoint final : public Endpoint {
     hello.heartbeat = options.heartbeat;
     if (parts.data != nullptr && parts.data->local_address().size() <= kMaxDataAddress) {
       const std::span<const std::byte> address = parts.data->local_address();
-      hello.capabilities |= kCapabilityUcx;
+      hello.capabilities |= parts.data->capability();
       hello.data_address.assign(address.begin(), address.end());
     }
     return hello;

@@ -77,19 +77,26 @@ class StreamFabric {
   virtual void close() = 0;
 };
 
+/// Which side of a session attaches first: the listening one, before it answers the greeting. Where it cannot, it says
+/// so in its answer, and neither side uses the data fabric.
+enum class AttachTurn : std::uint8_t { kFirst, kSecond };
+
 /// Carries DATA between nodes that have greeted each other.
 class DataFabric {
  public:
   virtual ~DataFabric() = default;
   virtual std::string_view name() const = 0;
+  /// Its bit in a Hello: both sides must have the same.
+  virtual std::uint64_t capability() const = 0;
   /// How a peer reaches us; goes into our Hello.
   virtual std::span<const std::byte> local_address() const = 0;
   /// A channel to the node of `address`. `local_key` marks frames that come for it, `remote_key` those that go.
-  /// Errors: kUnreachable, kTransportFailed.
+  /// Errors: any; their `where` says to a person why the peer is not reached. The session then goes on without.
   struct Peering {
     std::span<const std::byte> address;
     std::uint64_t local_key = 0;
     std::uint64_t remote_key = 0;
+    AttachTurn turn = AttachTurn::kFirst;
   };
   virtual Result<std::unique_ptr<Channel>> attach(const Peering& peering) = 0;
   /// `done` is called when nothing of the fabric runs any more. Channels must be closed before.

@@ -67,6 +67,7 @@ struct NodeIdentity {
 
 /// Capability bits of a Hello.
 inline constexpr std::uint64_t kCapabilityUcx = 1U;
+inline constexpr std::uint64_t kCapabilityShm = 2U;
 
 /// The greeting of either side: what it is, what it can, how its data fabric is reached.
 struct Hello {

@@ -66,6 +66,7 @@ Result<std::span<std::byte>> PeerSession::place(const FrameHeader& header) {
 
 Result<std::span<std::byte>> PeerSession::DataSink::place(const FrameHeader& header) {
   if (header.type != MessageType::kData) return Error{ErrorCode::kProtocolViolation, 0, "control on the data fabric"};
+  session_.is_data_used_ = true;
   return session_.place(header);
 }
 
@@ -103,9 +104,18 @@ Result<void> PeerSession::on_hello(MessageType type, std::span<const std::byte> 
     if (type == MessageType::kHello) send_control(MessageType::kHelloRefused, UnitKey{}, encode(message));
     return refused(refusal->error, refusal->field);
   }
-  if (type == MessageType::kHello) send_control(MessageType::kHelloAck, UnitKey{}, encode(our_hello()));
+  attach_data();
+  if (type == MessageType::kHello) send_control(MessageType::kHelloAck, UnitKey{}, encode(our_answer()));
   go_up();
   return {};
+}
+
+Hello PeerSession::our_answer() const {
+  Hello hello = our_hello();
+  if (home_.parts.data == nullptr || data_ != nullptr) return hello;
+  hello.capabilities &= ~home_.parts.data->capability();
+  hello.data_address.clear();
+  return hello;
 }
 
 Error PeerSession::refused(Error error, std::string_view field) {
@@ -116,28 +126,45 @@ Error PeerSession::refused(Error error, std::string_view field) {
 void PeerSession::go_up() {
   up_ = true;
   handshake_deadline_ = Instant::never();
-  attach_data();
-  const std::string_view wanted = home_.parts.data == nullptr ? path_.control : home_.parts.data->name();
-  emit(SessionUp{peer_, path_.data, path_.reason, wanted, PeerName(remote_.identity.name)});
+  if (data_ != nullptr) data_->start(data_sink_);
+  tell_path();
   handler().on_up(*this, remote_);
   report_connected(static_cast<Session*>(this));
   if (home_.draining) send_goaway();
   arm();
 }
 
+void PeerSession::tell_path() {
+  const std::string_view wanted = home_.parts.data == nullptr ? path_.control : home_.parts.data->name();
+  emit(SessionUp{peer_, path_.data, path_.reason, wanted, PeerName(remote_.identity.name)});
+}
+
 void PeerSession::attach_data() {
   DataFabric* fabric = home_.parts.data;
   if (fabric == nullptr) return;
-  path_.reason = "the peer has no data fabric";
-  if ((remote_.capabilities & kCapabilityUcx) == 0 || remote_.data_address.empty()) return;
-  auto channel = fabric->attach(DataFabric::Peering{remote_.data_address, data_key_, remote_.data_key});
-  path_.reason = "the data fabric cannot reach the peer";
-  if (!channel) return;
+  path_.reason = "the peer has no such data fabric, or cannot reach us by it";
+  if ((remote_.capabilities & fabric->capability()) == 0 || remote_.data_address.empty()) return;
+  const AttachTurn turn = role_ == SessionRole::kListening ? AttachTurn::kFirst : AttachTurn::kSecond;
+  auto channel = fabric->attach(DataFabric::Peering{remote_.data_address, data_key_, remote_.data_key, turn});
+  if (!channel) {
+    path_.reason = channel.error().where;
+    return;
+  }
   data_ = std::move(channel).value();
   ++open_channels_;
-  data_->start(data_sink_);
   path_.data = fabric->name();
   path_.reason = "both sides have it";
+}
+
+// A peer that could not take up the data fabric closes it before anything has gone that way: control carries all then.
+void PeerSession::on_data_closed(Error error) {
+  if (closing_ || is_data_used_ || role_ == SessionRole::kConnecting) return on_closed(error);
+  --open_channels_;
+  path_.data = path_.control;
+  path_.reason = "the peer did not take up the data fabric";
+  tell_path();
+  // Not inside its own call, and before the session can end, which is posted too.
+  post([gone = std::shared_ptr<Channel>(std::move(data_))] {});
 }
 
 void PeerSession::report_connected(Result<Session*> outcome) {

@@ -72,7 +72,7 @@ class PeerSession final : public Session, private FrameSink {
   std::size_t running_requests() const;
 
  private:
-  // The data channel's sink: the same frames, but its end is the session's end.
+  // The data channel's sink: the same frames; once it has carried something, its end is the session's end.
   class DataSink final : public FrameSink {
    public:
     explicit DataSink(PeerSession& session) : session_(session) {}
@@ -82,7 +82,7 @@ class PeerSession final : public Session, private FrameSink {
     }
     void on_dropped(const FrameHeader& header) override { session_.on_dropped(header); }
     void on_progress(Bytes size) override { session_.on_progress(size); }
-    void on_closed(Error error) override { session_.on_closed(error); }
+    void on_closed(Error error) override { session_.on_data_closed(error); }
 
    private:
     PeerSession& session_;
@@ -101,8 +101,12 @@ class PeerSession final : public Session, private FrameSink {
   Error refused(Error error, std::string_view field);
   void go_up();
   void attach_data();
+  void tell_path();
+  void on_data_closed(Error error);
   void report_connected(Result<Session*> outcome);
   Hello our_hello() const;
+  /// As our_hello(), but offers the data fabric only when it reaches the peer.
+  Hello our_answer() const;
 
   // Frames after the greeting.
   Result<void> on_control(const FrameHeader& header, std::span<const std::byte> payload);
@@ -155,6 +159,7 @@ class PeerSession final : public Session, private FrameSink {
   std::unique_ptr<Channel> data_;
   DataSink data_sink_;
   std::uint32_t open_channels_ = 0;
+  bool is_data_used_ = false;
   bool up_ = false;
   bool closing_ = false;
   bool remote_draining_ = false;

@@ -124,6 +124,7 @@ Result<void> PeerSession::send_part(const GrantToken& token, std::span<const std
     if (outcome) emit(UnitMoved{unit, part, peer_, Side::kSend, size + Bytes(kFrameHeaderSize), raw});
   };
   Channel& channel = data_ != nullptr ? *data_ : *control_;
+  is_data_used_ = is_data_used_ || data_ != nullptr;
   SLUICE_TRY(channel.send(std::move(frame)));
   step(token.unit.request, Sender::Event(Sender::PartGiven{token}));
   return {};

@@ -25,7 +25,7 @@ namespace sluice::transport {
 /// How a peer is reached, for `doctor`, metrics and SessionUp.
 struct PathInfo {
   std::string_view control;  ///< "tcp"
-  std::string_view data;     ///< "tcp" or "ucx"
+  std::string_view data;     ///< "tcp", "ucx" or "shm"
   std::string_view reason;   ///< why `data`, a string literal
 };
 

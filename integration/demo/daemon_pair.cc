@@ -30,6 +30,7 @@ std::string configuration(const std::string& role, const DaemonPlace& place, con
       "[node]\nname = \"demo-{0}\"\nrole = \"{0}\"\n\n[listen]\ndata = \"{1}\"\nadmin = \"{2}\"\nallow_insecure = "
       "true\n",
       role, place.data_listen, place.admin_listen);
+  text += "\n[transport]\nprefer = \"tcp\"\n";  // shared memory would pass by the emulated link
   if (!peer.empty()) text += fmt::format("\n[discovery]\npeers = [\"{}\"]\n", peer);
   text += fmt::format("\n[engine]\nkind = \"{}\"\n", options.model.empty() ? "recorded" : "llama_cpp");
   // JSON's string escapes are TOML's.

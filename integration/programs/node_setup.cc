@@ -7,6 +7,15 @@
 #include "kernels/table.h"
 
 namespace sluice::programs {
+namespace {
+
+integration::DataChoice data_choice(std::string_view prefer) {
+  if (prefer == "tcp") return integration::DataChoice::kTcp;
+  if (prefer == "ucx") return integration::DataChoice::kUcx;
+  return prefer == "shm" ? integration::DataChoice::kShm : integration::DataChoice::kAuto;
+}
+
+}  // namespace
 
 integration::NodeOptions node_options(const integration::Config& config) {
   const auto has = [&](std::string_view part) {
@@ -18,7 +27,7 @@ integration::NodeOptions node_options(const integration::Config& config) {
   options.endpoint.ring = config.memory_ring;
   options.endpoint.heartbeat = config.transport_heartbeat;
   options.peers = config.discovery_peers;
-  options.prefer_ucx = config.transport_prefer == "ucx";
+  options.data = {data_choice(config.transport_prefer), config.transport_shm_any_user, config.transport_shm_spin};
   options.store = config.memory_store;
   options.planes = config.memory_planes;
   options.group_layers = static_cast<std::uint32_t>(config.codec_group_layers.count());

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Two processes with a real model: 40 greedy tokens and the logits' hash after a raw or lossless hand-over, over tcp and over
-ucx, equal those of the same decode process when it computes the prompt itself. Exit 77 when the model or llama.cpp is missing.
+"""Two processes with a real model: 40 greedy tokens and the logits' hash after a raw or lossless hand-over, over tcp,
+ucx and shm, equal those of the same decode process when it computes the prompt itself. Exit 77 when the model or llama.cpp is missing.
 
 The nodes are fault_node processes without a fault: the product's Node, sessions, codec and llama.cpp engine as they are."""
 
@@ -18,6 +18,7 @@ EXIT_SKIPPED = 77
 START_SECONDS = 120.0
 DEADLINE_MS = 120000
 TOKENS = 40
+TRANSPORTS = ["tcp", "ucx", "shm"]
 PROMPT = ("A sluice is a water channel whose gate is raised just so far that the mill behind it gets what it needs, and no more. "
           "The keeper knows the height of the river, the thirst of the wheel and the hour at which the flour is due. "
           "When the river is low he lets the first water through at once and tops it up later; when it is high he opens wide. ") * 4
@@ -42,17 +43,16 @@ def ask(node, **body):
     return line["answer"]
 
 
-def compare(program, model, use_ucx, levels):
+def compare(program, model, wanted, levels):
     """Rows of one transport: dicts with level, outcome, equal tokens, whether the hash is equal."""
     run_id = uuid.uuid4().hex
     nodes = []
     try:
-        nodes.append(NodeProcess(program, run_id, name="prefill", listen="127.0.0.1:0", model=model, ucx=use_ucx))
-        nodes.append(NodeProcess(program, run_id, name="decode", peers=[nodes[0].address(START_SECONDS)], model=model, ucx=use_ucx))
+        nodes.append(NodeProcess(program, run_id, name="prefill", listen="127.0.0.1:0", model=model, transport=wanted))
+        nodes.append(NodeProcess(program, run_id, name="decode", peers=[nodes[0].address(START_SECONDS)], model=model, transport=wanted))
         prefill, decode = nodes
         decode.address(START_SECONDS)
         poll(lambda: decode.status(START_SECONDS)["status"]["sessions"], START_SECONDS, "session", 0.02)
-        wanted = "ucx" if use_ucx else "tcp"
         carried = decode.status()["links"][0]["data"]
         if carried != wanted:
             raise Timeout(f"{carried} carries the data, not {wanted}: {decode.status()['links'][0]['reason']}")
@@ -73,7 +73,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a GGUF file; else the first one of the set-up's cache")
     parser.add_argument("--program", help="fault_node or a build folder")
-    parser.add_argument("--transport", choices=["tcp", "ucx"], action="append", help="only this one")
+    parser.add_argument("--transport", choices=TRANSPORTS, action="append", help="only this one")
     parser.add_argument("--level", choices=["raw", "lossless"], action="append", help="only this one")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -81,9 +81,9 @@ def main():
     if program is None or model is None:
         return skip("fault_node is not built" if program is None else "no model: ./dev setup fetches it")
     rows, missing = [], []
-    for transport in options.transport or ["tcp", "ucx"]:
+    for transport in options.transport or TRANSPORTS:
         try:
-            rows += compare(program, model, transport == "ucx", options.level or ["raw", "lossless"])
+            rows += compare(program, model, transport, options.level or ["raw", "lossless"])
         except Timeout as late:
             if "unsupported" in str(late):
                 missing.append(f"{transport} or llama.cpp is not in this build ({late})")

@@ -47,8 +47,8 @@ def check(condition, text):
 class Run:
     """One repetition of one cell."""
 
-    def __init__(self, cell, seed, program, use_ucx=False):
-        self.cell, self.program, self.use_ucx = cell, program, use_ucx
+    def __init__(self, cell, seed, program, transport="tcp"):
+        self.cell, self.program, self.transport = cell, program, transport
         self.random = random.Random(f"{cell.name} {seed}")
         self.run_id = uuid.uuid4().hex
         self.prefill = self.decode = self.link = None
@@ -57,7 +57,7 @@ class Run:
         self.result = ""
 
     def start(self, name, **settings):
-        node = NodeProcess(self.program, self.run_id, name=name, pace_us=PACE_US, ucx=self.use_ucx, **settings)
+        node = NodeProcess(self.program, self.run_id, name=name, pace_us=PACE_US, transport=self.transport, **settings)
         self.spare.append(node)
         return node
 
@@ -150,7 +150,7 @@ class Run:
             poll(is_quiet, SETTLE_SECONDS, "", 0.02)
         except Timeout as late:
             raise Broken(f"{node.settings['name']} keeps {last[-1]['running_requests']} requests, {last[-1]['ring_used_bytes']} leased bytes") from late
-        allowed = self.handles[node] + (UCX_FIRST_PEER_HANDLES if self.use_ucx and not self.cell.is_joined else 0)
+        allowed = self.handles[node] + (UCX_FIRST_PEER_HANDLES if self.transport == "ucx" and not self.cell.is_joined else 0)
         try:
             poll(lambda: node.handles() <= allowed, SETTLE_SECONDS, "", 0.02)
         except Timeout as late:
@@ -204,9 +204,9 @@ class Run:
         poll(lambda: not processes_of(self.run_id), SETTLE_SECONDS, "the end of all processes")
 
 
-def play(cell, seed, program, use_ucx):
+def play(cell, seed, program, transport):
     """(proof or what broke, whether it passed, milliseconds, result)"""
-    run = Run(cell, seed, program, use_ucx)
+    run = Run(cell, seed, program, transport)
     passed = True
     try:
         text = run.play()
@@ -240,11 +240,12 @@ def main():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1)), help="repetitions at the same time")
     parser.add_argument("--program", help="the fault_node program, or a build folder")
-    parser.add_argument("--ucx", action="store_true", help="units go over UCX; only the cells in which a process dies, freezes or lacks room")
+    parser.add_argument("--transport", choices=("tcp", "ucx", "shm"), default="tcp",
+                        help="what units go over; beside tcp only the cells in which a process dies, freezes or lacks room")
     parser.add_argument("--first-seed", type=int, default=0)
     options = parser.parse_args()
     cells = [cell for cell in all_cells() if not options.cell or cell.name in options.cell]
-    if options.ucx:
+    if options.transport != "tcp":
         cells = [cell for cell in cells if not cell.fault and not cell.rate_bits]
     if options.list:
         print("\n".join(cell.name for cell in cells))
@@ -258,7 +259,7 @@ def main():
     rows = []
     seeds = range(options.first_seed, options.first_seed + options.repeat)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        running = [(cell, [pool.submit(play, cell, seed, program, options.ucx) for seed in seeds]) for cell in cells]
+        running = [(cell, [pool.submit(play, cell, seed, program, options.transport) for seed in seeds]) for cell in cells]
         for cell, futures in running:
             rows.append(report(cell, [future.result() for future in futures], options.json))
     passed = sum(row["passed"] == options.repeat for row in rows)

@@ -31,7 +31,10 @@ integration::NodeOptions node_options(const json& settings) {
   options.endpoint.ring = Bytes(settings.value("ring_bytes", std::uint64_t{8} << 20U));
   options.endpoint.slots = settings.value("slots", 64U);
   options.peers = settings.value("peers", std::vector<std::string>());
-  options.prefer_ucx = settings.value("ucx", false);
+  const std::string transport = settings.value("transport", "tcp");
+  options.data.choice = transport == "ucx"   ? integration::DataChoice::kUcx
+                        : transport == "shm" ? integration::DataChoice::kShm
+                                             : integration::DataChoice::kTcp;
   options.group_layers = settings.value("group_layers", 3U);
   // Only codings that give the engine's own bits back: then tokens tell right from wrong.
   options.parts = {.raw = true, .lossless = true, .int8 = false, .nested = false};

@@ -31,6 +31,7 @@ class UcxFabric final : public DataFabric {
   }
 
   std::string_view name() const override { return "ucx"; }
+  std::uint64_t capability() const override { return kCapabilityUcx; }
   std::span<const std::byte> local_address() const override { return worker_->address(); }
 
   Result<std::unique_ptr<Channel>> attach(const Peering& peering) override {

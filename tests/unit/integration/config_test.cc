@@ -28,6 +28,8 @@ constexpr Other kOthers[] = {
     {"listen.allow_insecure", "true", "true"},
     {"discovery.peers", "10.0.0.2:7411,d2:7411", "[\"10.0.0.2:7411\", \"d2:7411\"]"},
     {"transport.prefer", "ucx", "\"ucx\""},
+    {"transport.shm_any_user", "true", "true"},
+    {"transport.shm_spin_ns", "50000", "50000"},
     {"transport.heartbeat_ms", "250", "250"},
     {"memory.ring_bytes", "1048577", "1_048_577"},
     {"memory.store_bytes", "5", "5"},
