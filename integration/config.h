@@ -43,6 +43,8 @@ struct Config {
   PartsPerMillion planner_quality_floor;
   PartsPerMillion planner_quality_target;
   Duration planner_deadline{0};
+  std::string planner_decision_log;
+  Bytes planner_decision_log_size;
   std::string engine_kind;
   std::string engine_model;
   Tokens engine_context;

@@ -59,9 +59,10 @@ struct DecodeService::Fetch {
 
 /// One policy, its timer and the grants that wait for room in the ring.
 struct DecodeService::Brain {
-  Brain(std::unique_ptr<scheduler::Policy> taken, transport::asio::io_context& loop)
-      : policy(std::move(taken)), timer(loop) {}
+  Brain(std::unique_ptr<scheduler::Policy> taken, std::uint32_t given, transport::asio::io_context& loop)
+      : policy(std::move(taken)), number(given), timer(loop) {}
   std::unique_ptr<scheduler::Policy> policy;
+  std::uint32_t number;  // in the decision log
   transport::asio::steady_timer timer;
   Instant armed = Instant::never();
   std::deque<scheduler::Grant> waiting;
@@ -83,7 +84,9 @@ Result<DecodeService::Brain*> DecodeService::brain(const std::string& policy) {
   if (const auto found = brains_.find(policy); found != brains_.end()) return found->second.get();
   if (brains_.size() >= kMaxBrains) return Error{ErrorCode::kQueueFull, 0, "policies of one run"};
   SLUICE_ASSIGN(auto made, scheduler::make_policy(policy, options_.policy));
-  return (brains_[policy] = std::make_unique<Brain>(std::move(made), context_.loop)).get();
+  const auto number = static_cast<std::uint32_t>(brains_.size());
+  if (options_.log != nullptr) options_.log->add(LoggedPolicy{number, policy});
+  return (brains_[policy] = std::make_unique<Brain>(std::move(made), number, context_.loop)).get();
 }
 
 Result<RequestId> DecodeService::fetch(transport::Session& session, FetchSpec spec, FetchDone done) {
@@ -122,11 +125,21 @@ void DecodeService::tell(Brain& mind, const scheduler::Event& event) {
     const scheduler::Event next = mind.events.front();
     mind.events.pop_front();
     scheduler::Actions actions;
-    mind.policy->on(next, context_.clock.now(), actions);
+    const Instant now = context_.clock.now();
+    mind.policy->on(next, now, actions);
+    keep(mind, next, now, actions);
     for (const scheduler::Action& action : actions) carry_out(mind, action);
   }
   mind.busy = false;
   rearm(mind);
+}
+
+void DecodeService::keep(const Brain& mind, const scheduler::Event& event, Instant now,
+                         const scheduler::Actions& actions) {
+  if (options_.log == nullptr) return;
+  options_.log->add(LoggedStep{mind.number, now, event, actions, mind.policy->wake_at()});
+  // Whoever asks about a request that has ended finds it.
+  if (std::holds_alternative<scheduler::RequestClosed>(event)) options_.log->flush();
 }
 
 void DecodeService::carry_out(Brain& mind, const scheduler::Action& action) {

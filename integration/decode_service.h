@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "integration/decision_log.h"
 #include "integration/node_context.h"
 #include "integration/store.h"
 #include "scheduler/policy.h"
@@ -75,6 +76,8 @@ class DecodeService {
     Bytes planes{4ULL << 30U};
     /// First request number of this run.
     std::uint64_t first_request = 1;
+    /// Takes every event and action; none: they are not kept. Must outlive the service.
+    DecisionLog* log = nullptr;
   };
   DecodeService(const NodeContext& context, Options options);
   ~DecodeService();
@@ -100,6 +103,7 @@ class DecodeService {
   Fetch* find(RequestId request);
   Result<Brain*> brain(const std::string& policy);
   void tell(Brain& brain, const scheduler::Event& event);
+  void keep(const Brain& brain, const scheduler::Event& event, Instant now, const scheduler::Actions& actions);
   void carry_out(Brain& brain, const scheduler::Action& action);
   void grant(Brain& brain, const scheduler::Grant& grant);
   void complete(Fetch& fetch, const scheduler::Complete& complete);

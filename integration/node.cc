@@ -101,7 +101,11 @@ Result<void> Node::start() {
   prefill_->set_observer([this](const PrefixKey& key, Error error) { on_sent(key, error); });
   // Numbers of different runs differ, and stay exact in JSON (below 2^53).
   const std::uint64_t first_request = ((epoch_.value() & 0xffffffffU) << 20U) + 1;
-  decode_ = std::make_unique<DecodeService>(*context_, DecodeService::Options{policy, options_.planes, first_request});
+  if (!options_.decision_log.path.empty()) {
+    SLUICE_ASSIGN(decisions_, DecisionLog::create(options_.decision_log, policy));
+  }
+  decode_ = std::make_unique<DecodeService>(
+      *context_, DecodeService::Options{policy, options_.planes, first_request, decisions_.get()});
   requests_ = std::make_unique<RequestService>(
       *context_, *decode_, [this](const std::string& peer) { return find_session(peer); },
       RequestService::Options{options_.policy, options_.quality_floor, options_.quality_target, options_.deadline,
@@ -208,7 +212,8 @@ json Node::status() const {
           {"ring_used_bytes", ring_used().count()},
           {"store_prompts", store_.prompts()},
           {"store_bytes", store_.used().count()},
-          {"policy", options_.policy}};
+          {"policy", options_.policy},
+          {"decision_log", decisions_ ? decisions_->state() : "off"}};
 }
 
 json Node::links() const {

@@ -14,6 +14,7 @@
 #include "base/event_sink.h"
 #include "base/result.h"
 #include "integration/data_fabric.h"
+#include "integration/decision_log.h"
 #include "integration/decode_service.h"
 #include "integration/engine.h"
 #include "integration/prefill_service.h"
@@ -43,6 +44,7 @@ struct NodeOptions {
   PartsPerMillion quality_floor{0};
   PartsPerMillion quality_target{1'000'000};
   Duration deadline = std::chrono::seconds(2);
+  DecisionLogOptions decision_log;
 };
 
 /// What a node stands on; all must outlive it. `engine` may be null.
@@ -57,7 +59,7 @@ struct NodeParts {
 class Node final : private transport::SessionHandler {
  public:
   /// Listens and begins to connect. Measures the codec (and the engine's prefill) for well under a second.
-  /// Errors: those of Endpoint::open and of open_data_fabric.
+  /// Errors: those of Endpoint::open, of DecisionLog::create and of open_data_fabric.
   static Result<std::unique_ptr<Node>> open(const NodeOptions& options, const NodeParts& parts);
   ~Node() override;
 
@@ -131,6 +133,7 @@ class Node final : private transport::SessionHandler {
   std::unique_ptr<Worker> codec_worker_;
   std::unique_ptr<Worker> engine_worker_;
   std::unique_ptr<NodeContext> context_;
+  std::unique_ptr<DecisionLog> decisions_;  // null when they are not kept
   std::unique_ptr<PrefillService> prefill_;
   std::unique_ptr<DecodeService> decode_;
   std::unique_ptr<RequestService> requests_;

@@ -34,7 +34,7 @@ ExitCode ask(const AskArguments& arguments, const std::string& method, const std
     return fail(ExitCode::kFailed, "the request failed: " + answer.value("error", "unknown") + "; see 'reason' above");
   }
   if (late)
-    return fail(ExitCode::kTooLate, "the first token came after the deadline; allow more time or lower the floor");
+    return fail(ExitCode::kMissed, "the first token came after the deadline; allow more time or lower the floor");
   return ExitCode::kOk;
 }
 

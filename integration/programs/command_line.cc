@@ -31,7 +31,7 @@ ExitCode exit_code_of(ErrorCode code) {
     case ErrorCode::kPeerSilent:
       return ExitCode::kUnreachable;
     case ErrorCode::kDeadlineMissed:
-      return ExitCode::kTooLate;
+      return ExitCode::kMissed;
     case ErrorCode::kIncompatibleVersion:
     case ErrorCode::kIncompatibleModel:
     case ErrorCode::kIncompatibleLayout:

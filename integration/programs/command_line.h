@@ -28,7 +28,7 @@ enum class ExitCode : int {
   kFailed = 1,
   kUsage = 2,
   kUnreachable = 3,
-  kTooLate = 4,
+  kMissed = 4,  ///< a deadline or an assertion
   kIncompatible = 5,
 };
 
@@ -91,6 +91,8 @@ void add_rate_command(CLI::App& codec, Invocation& invocation);
 /// status, links, drain, request: questions to a daemon.
 void add_ask_commands(CLI::App& app, Invocation& invocation);
 void add_demo_command(CLI::App& app, Invocation& invocation);
+/// trace replay, explain.
+void add_trace_commands(CLI::App& app, Invocation& invocation);
 /// sim links.
 void add_sim_command(CLI::App& app, Invocation& invocation);
 void add_link_command(CLI::App& app, Invocation& invocation);

@@ -50,6 +50,7 @@ ExitCode run(int count, char** words) {
   add_demo_command(app, invocation);
   add_link_command(app, invocation);
   add_sim_command(app, invocation);
+  add_trace_commands(app, invocation);
   add_node_commands(app, invocation);
   try {
     app.parse(count, words);

@@ -65,7 +65,10 @@ class Daemon {
     what_failed_ = "engine " + config_.engine_kind;
     SLUICE_ASSIGN(engine_, open_engine(config_, clock_));
     what_failed_ = "node at " + config_.listen_data;
-    SLUICE_ASSIGN(node_, integration::Node::open(node_options(config_), {loop_, clock_, events_, engine_.get()}));
+    integration::NodeOptions options = node_options(config_);
+    options.decision_log = {config_.planner_decision_log, config_.planner_decision_log_size,
+                            "sluice " + std::string(build_facts().version)};
+    SLUICE_ASSIGN(node_, integration::Node::open(options, {loop_, clock_, events_, engine_.get()}));
     if (config_.listen_admin.empty()) return {};
     what_failed_ = "admin port at " + config_.listen_admin;
     SLUICE_ASSIGN(const integration::Address address, integration::parse_address(config_.listen_admin));

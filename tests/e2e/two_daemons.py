@@ -221,6 +221,38 @@ def check_metrics(pair, _):
         check(counted, f"{daemon.name} has counted no transfer")
 
 
+def check_replay(program, facts):
+    """What a daemon's planner decided is decided again from its log; a request is explained from it; a damaged log is told as such."""
+    with tempfile.TemporaryDirectory(prefix="sluice-log-") as folder:
+        log = pathlib.Path(folder) / "decisions.sdl"
+        with Pair(program) as pair:
+            settings = {"planner.decision_log": str(log), "planner.decision_log_bytes": 1 << 20}
+            pair.decode.end()
+            pair.decode = pair.start("logged", configuration("d2", "decode", [pair.prefill.data], **settings))
+            poll(lambda: pair.decode.ask("/readyz")[0] == 200, START_SECONDS, "logged daemon ready", 0.02)
+            answers = [transfer(pair.decode, facts, mode="handover", policy=policy) for policy in ("sluice", "lossless", "cachegen", "sluice")]
+            status = json.loads(pair.decode.ask("/v1/status")[1])
+            check(status["decision_log"] == "recording", f"the log is {status['decision_log']}")
+
+        def sluice(*words):
+            return subprocess.run([program, "--format", "json", *words], capture_output=True, text=True, timeout=REQUEST_SECONDS, check=False)
+        again = sluice("trace", "replay", str(log))
+        check(again.returncode == 0, f"replay ended with {again.returncode}: {again.stdout[-500:]}{again.stderr}")
+        told = json.loads(again.stdout)
+        check(told["identical"] and told["policies"] == 3 and told["steps"] > 20 and not told["full"], f"replayed {told}")
+        whole = log.read_bytes()
+        check(facts["text"].encode()[:20] not in whole, "the log holds the prompt's text")
+        why = sluice("explain", str(answers[0]["request"]), "--log", str(log))
+        check(why.returncode == 0, f"explain ended with {why.returncode}: {why.stderr}")
+        said = [row["decision"] for row in json.loads(why.stdout)]
+        check(said[-1] == answers[0]["explanation"], f"explained as {said[-1]}, told as {answers[0]['explanation']}")
+        for damaged, word in ((whole[:-3], "truncated"), (whole[:40] + bytes([whole[40] ^ 1]) + whole[41:], "digest_mismatch"), (b"x" * 99, "bad_magic")):
+            log.write_bytes(damaged)
+            refused = sluice("trace", "replay", str(log))
+            check(refused.returncode == 1 and word in refused.stderr, f"a {word} log: {refused.returncode} {refused.stderr}")
+        return f"{told['steps']} events, {told['actions']} actions, {len(whole)} bytes"
+
+
 def check_drain(program, facts, victim):
     """SIGTERM while a request runs: it is finished, new ones are refused, the daemon ends with 0."""
     with Pair(program, **{"engine.prefill_ns_per_token": SLOW_NS_PER_TOKEN}) as pair, concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -278,6 +310,7 @@ def run_checks(program, transfers):
     except (Timeout, OSError) as failure:
         yield "two daemons start", False, str(failure)
         return
+    yield judge("decisions repeat from the log", lambda: check_replay(program, facts))
     for victim in ("decode", "prefill"):
         yield judge(f"SIGTERM drains the {victim} daemon", lambda victim=victim: check_drain(program, facts, victim))
 

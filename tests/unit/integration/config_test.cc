@@ -44,6 +44,8 @@ constexpr Other kOthers[] = {
     {"planner.quality_floor_ppm", "900000", "900000"},
     {"planner.quality_target_ppm", "990000", "990000"},
     {"planner.deadline_ms", "500", "500"},
+    {"planner.decision_log", "/d/x.sdl", "\"/d/x.sdl\""},
+    {"planner.decision_log_bytes", "65537", "65_537"},
     {"engine.kind", "recorded", "\"recorded\""},
     {"engine.model", "/m/x.gguf", "\"/m/x.gguf\""},
     {"engine.context_tokens", "2048", "2048"},
