@@ -22,9 +22,9 @@ class Heartbeat {
     return true;
   }
   /// We ourselves slept or were busy for so long past our own timer: the peer's bytes may lie unread, so that time does
-  /// not count as its silence.
-  void excuse(Duration lateness) {
-    if (lateness > interval_) heard_ = heard_ + lateness;
+  /// not count as its silence. Nor does it count for a peer that was heard since.
+  void excuse(Duration lateness, Instant now) {
+    if (lateness > interval_) heard_ = std::min(heard_ + lateness, now);
   }
   bool is_silent(Instant now) const { return now - heard_ >= silence_; }
   Instant wake_at() const { return std::min(ping_at_, heard_ + silence_); }

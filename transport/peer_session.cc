@@ -285,7 +285,7 @@ void PeerSession::wake_by(Instant point) {
 void PeerSession::tick() {
   if (closing_) return;
   if (now() >= handshake_deadline_) return close(Error{ErrorCode::kPeerSilent, 0, "no greeting in time"});
-  if (armed_for_ != Instant::never()) heartbeat_.excuse(now() - armed_for_);
+  if (armed_for_ != Instant::never()) heartbeat_.excuse(now() - armed_for_, now());
   if (up_ && heartbeat_.is_silent(now())) return close(Error{ErrorCode::kPeerSilent, 0, "missed heartbeats"});
   if (up_ && heartbeat_.take_ping(now())) {
     send_control(MessageType::kPing, UnitKey{}, encode(Ping{++ping_sequence_, now().since_start(), Bytes(0)}));

@@ -5,86 +5,47 @@
 #include <vector>
 
 #include "tests/sim/node.h"
+#include "tests/sim/wire_laws.h"
 
 namespace sluice::transport::simtest {
 namespace {
 
 using std::chrono::milliseconds;
 
-/// After this much of quiet every deadline, re-send and silence has passed.
-constexpr Duration kSettle = milliseconds(4000);
-
-RunPlan draw_plan(sim::World& world) {
-  RunPlan plan;
-  plan.nodes = static_cast<std::uint32_t>(world.between(2, 3));
-  plan.requests = static_cast<std::uint32_t>(world.between(1, 8));
-  plan.endpoint.heartbeat = milliseconds(world.between(10, 100));
-  plan.endpoint.misses = static_cast<std::uint32_t>(world.between(2, 5));
-  plan.endpoint.handshake_timeout = milliseconds(world.between(50, 500));
-  plan.endpoint.part_retries = static_cast<std::uint32_t>(world.between(0, 3));
-  plan.endpoint.ring = Bytes(world.one_in(3) ? world.between(20'480, 65'536) : 1U << 20U);
-  plan.endpoint.slots = static_cast<std::uint32_t>(world.one_in(3) ? world.between(1, 4) : 64);
-  plan.endpoint.max_requests_per_session = static_cast<std::uint32_t>(world.one_in(8) ? world.between(1, 3) : 64);
-  plan.pipes.delay = std::chrono::microseconds(world.between(20, 20'000));
-  plan.pipes.rate = BitsPerSecond(world.one_in(3) ? world.between(500'000, 20'000'000) : 1'000'000'000U);
-  if (world.one_in(6)) plan.pipes.queue = Bytes(world.between(1'000, 60'000));
-  if (world.one_in(4)) plan.pipes.corrupt_one_in = world.between(5, 500);
-  const auto some = [&](std::uint64_t most) {
-    return static_cast<std::uint32_t>(world.one_in(3) ? world.between(1, most) : 0);
-  };
-  plan.resets = some(4);
-  plan.partitions = some(4);
-  plan.pauses = some(3);
-  plan.kills = world.one_in(5);
-  plan.drains = world.one_in(6);
-  return plan;
-}
-
-std::string in_words(const RunPlan& plan) {
-  return fmt::format(
-      "{} nodes, {} requests each, heartbeat {} ms x {}, ring {} in {} slots, delay {} us, {} bit/s, queue {}, corrupt "
-      "1/{}, {} resets, {} partitions, {} pauses{}{}",
-      plan.nodes, plan.requests, plan.endpoint.heartbeat.count() / 1'000'000, plan.endpoint.misses,
-      plan.endpoint.ring.count(), plan.endpoint.slots, plan.pipes.delay.count() / 1'000, plan.pipes.rate.count(),
-      plan.pipes.queue.count(), plan.pipes.corrupt_one_in, plan.resets, plan.partitions, plan.pauses,
-      plan.kills ? ", a kill" : "", plan.drains ? ", a drain" : "");
-}
+/// No seed needs nearly so many.
+constexpr std::uint64_t kMostTurns = 2'000'000;
 
 class Cluster {
  public:
-  explicit Cluster(std::uint64_t seed) : world_(seed), plan_(draw_plan(world_)), network_(world_, plan_.pipes) {
-    for (std::uint32_t number = 0; number < plan_.nodes; ++number) {
-      nodes_.push_back(std::make_unique<SimNode>(network_, plan_, number));
-    }
+  Cluster(std::uint64_t seed, RunPlan (*draw)(sim::World&))
+      : world_(seed), plan_(draw(world_)), laws_(world_, plan_), network_(world_, plan_.pipes, laws_) {
+    for (std::uint32_t place = 0; place < plan_.nodes; ++place) add({place, 0});
+    if (plan_.skew == Skew::kVersion) laws_.faults().skew_version_of(nodes_.back()->loop());
   }
 
   void run(Outcome& outcome) {
     outcome.plan = in_words(plan_);
-    for (std::uint32_t number = 0; number < plan_.nodes; ++number) {
-      nodes_[number]->keep_connected((number + 1) % plan_.nodes);
-      for (std::uint32_t request = 0; request < plan_.requests; ++request) {
-        SimNode* const node = nodes_[number].get();
-        node->loop().at(moment(), [node] { node->open_request(); });
-      }
-    }
+    for (std::uint32_t place = 0; place < plan_.nodes; ++place) begin(*nodes_[place], place);
     plan_faults();
-    turn(world_.now() + plan_.length + kSettle);
+    turn(world_.now() + plan_.length + plan_.settle);
     for (const auto& node : nodes_) {
       if (!node->loop().is_dead()) node->check_quiet();
     }
+    laws_.check_quiet();
     count(outcome);
   }
 
   /// Nothing is checked any more but that everything ends.
   void put_away() {
+    laws_.retire();
     for (const auto& node : nodes_) {
       node->retire();
       node->loop().revive();
     }
     for (const auto& node : nodes_) node->close();
-    turn(world_.now() + kSettle);
+    turn(world_.now() + plan_.settle);
     for (const auto& node : nodes_) {
-      if (!node->is_closed()) Book::broken("{} did not end", "close", RequestId());
+      if (!node->is_closed()) broken("close did not end");
     }
   }
 
@@ -92,8 +53,23 @@ class Cluster {
   Instant moment() { return world_.now() + world_.between(milliseconds(1), plan_.length); }
   SimNode& any_node() { return *nodes_[world_.between(0, nodes_.size() - 1)]; }
 
+  SimNode& add(NodeNumber number) {
+    nodes_.push_back(std::make_unique<SimNode>(network_, plan_, number));
+    laws_.add(nodes_.back()->loop(), nodes_.back()->book());
+    return *nodes_.back();
+  }
+
+  void begin(SimNode& node, std::uint32_t place) {
+    node.keep_connected((place + 1) % plan_.nodes);
+    for (std::uint32_t request = 0; request < plan_.requests; ++request) {
+      node.loop().at(moment(), [&node] { node.open_request(); });
+    }
+    node.loop().at(moment(), [&node] { node.announce(); });
+  }
+
   void turn(Instant bound) {
     while (world_.run_one(bound)) {
+      if (world_.turns() > kMostTurns) broken("the cluster does not come to rest");
     }
   }
 
@@ -132,10 +108,17 @@ class Cluster {
     }
   }
 
-  /// As kill -9: the process stops; the system resets its connections, or the machine is gone and does not.
+  /// As kill -9: the process stops; the system resets its connections, or the machine is gone and does not. Another may
+  /// come at its address.
   void kill(SimNode& node) {
     node.loop().kill();
+    network_.forget(node.loop());
     if (world_.one_in(2)) network_.reset(node.loop());
+    if (!plan_.restarts) return;
+    world_.after(world_.between(milliseconds(1), milliseconds(300)), [this] {
+      const std::uint32_t place = plan_.nodes - 1;
+      begin(add({place, 1}), place);
+    });
   }
 
   void count(Outcome& outcome) const {
@@ -145,29 +128,34 @@ class Cluster {
       outcome.sessions += node->book().ups;
     }
     outcome.requests = std::uint64_t{plan_.nodes} * plan_.requests;
+    outcome.refused = laws_.refused();
   }
 
   sim::World world_;
   RunPlan plan_;
+  WireLaws laws_;
   sim::SimNetwork network_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
 };
 
-}  // namespace
-
-Outcome run_seed(std::uint64_t seed) {
+Outcome run(std::uint64_t seed, RunPlan (*draw)(sim::World&)) {
   Outcome outcome;
   // A cluster whose law is broken is in no state to be put away; it is left as it is.
-  auto* const cluster = new Cluster(seed);
+  auto* const cluster = new Cluster(seed, draw);
   try {
     cluster->run(outcome);
     cluster->put_away();
-  } catch (const Broken& broken) {
-    outcome.broken = broken.what();
+  } catch (const Broken& law) {
+    outcome.broken = law.what();
     return outcome;
   }
   delete cluster;
   return outcome;
 }
+
+}  // namespace
+
+Outcome run_seed(std::uint64_t seed) { return run(seed, draw_plan); }
+Outcome run_tampering(std::uint64_t seed) { return run(seed, draw_tampering); }
 
 }  // namespace sluice::transport::simtest

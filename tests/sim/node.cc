@@ -1,38 +1,46 @@
 #include "tests/sim/node.h"
 
 #include <algorithm>
+#include <array>
 
 namespace sluice::transport::simtest {
 namespace {
 
 constexpr Duration kReconnect = std::chrono::milliseconds(30);
-constexpr Duration kShortestDeadline = std::chrono::milliseconds(3);
 constexpr Duration kLongestDeadline = std::chrono::milliseconds(900);
-constexpr Duration kAnswer = std::chrono::milliseconds(20);
-constexpr Duration kProduce = std::chrono::milliseconds(40);
-constexpr Duration kSend = std::chrono::milliseconds(5);
+/// Alarms ring this late at most.
+constexpr Duration kLateAlarm = std::chrono::milliseconds(3);
 constexpr Duration kHold = std::chrono::milliseconds(8);
-constexpr std::uint64_t kMostChunks = 4;
-constexpr std::uint64_t kMostGroups = 2;
-constexpr std::uint64_t kLargestPart = 20'000;
 
-NodeIdentity identity_of(std::uint32_t number) {
+NodeIdentity identity_of(const RunPlan& plan, NodeNumber number) {
+  const bool differs = number.place + 1 == plan.nodes;
+  const auto hash = [&](std::uint64_t value, Skew skew) {
+    return ContentHash(value + (differs && plan.skew == skew ? 100 : 0));
+  };
   NodeIdentity identity;
-  identity.name = SimNode::address(number);
-  identity.epoch = Epoch(100 + number);
-  identity.model = ContentHash(1);
-  identity.layout = ContentHash(2);
+  identity.name = SimNode::address(number.place);
+  identity.epoch = Epoch(100 + 10 * number.place + number.life);
+  identity.model = hash(1, Skew::kModel);
+  identity.layout = hash(2, Skew::kLayout);
+  identity.rope = hash(3, Skew::kRope);
+  identity.engine = hash(4, Skew::kEngine);
+  identity.profile = hash(5, Skew::kProfile);
   return identity;
+}
+
+std::string_view name_of(Skew skew) {
+  constexpr std::array<std::string_view, 7> kNames{"", "version", "model", "layout", "rope", "engine", "profile"};
+  return kNames.at(static_cast<std::size_t>(skew));
 }
 
 }  // namespace
 
-SimNode::SimNode(sim::SimNetwork& network, const RunPlan& plan, std::uint32_t number)
+SimNode::SimNode(sim::SimNetwork& network, const RunPlan& plan, NodeNumber number)
     : world_(network.world()), plan_(plan), number_(number), loop_(world_), fabric_(network, loop_) {
   EndpointOptions options = plan.endpoint;
-  options.listen = address(number);
-  auto opened = Endpoint::open({loop_, fabric_, nullptr, world_, events_, static_cast<SessionHandler&>(*this)}, options,
-                               identity_of(number));
+  options.listen = address(number.place);
+  auto opened = Endpoint::open({loop_, fabric_, nullptr, world_, book_, static_cast<SessionHandler&>(*this)}, options,
+                               identity_of(plan, number));
   SLUICE_ASSERT(opened.has_value());
   endpoint_ = std::move(opened).value();
 }
@@ -40,6 +48,7 @@ SimNode::SimNode(sim::SimNetwork& network, const RunPlan& plan, std::uint32_t nu
 void SimNode::keep_connected(std::uint32_t peer) {
   if (retired_) return;
   endpoint_->connect(address(peer), [this, peer](Result<Session*> session) {
+    check_connected(session);
     if (session) {
       own_session_ = *session;
     } else {
@@ -48,59 +57,174 @@ void SimNode::keep_connected(std::uint32_t peer) {
   });
 }
 
-void SimNode::open_request() {
-  if (book_.up.empty() || endpoint_ == nullptr) return;
+// V1: who differs is refused, by the name of the field, and nobody else is.
+void SimNode::check_connected(const Result<Session*>& session) const {
+  if (session) {
+    if (!book_.up.contains(*session)) broken("connected to a session that is not up");
+    return;
+  }
+  const ErrorCode code = session.error().code;
+  const bool is_refusal = code == ErrorCode::kProfileMismatch ||
+                          (code >= ErrorCode::kIncompatibleVersion && code <= ErrorCode::kIncompatibleEngine);
+  if (is_refusal && plan_.skew == Skew::kNone) broken("a greeting was refused with {}", static_cast<int>(code));
+  // Both nodes of a pair know at once why not, when nothing else comes between.
+  const bool is_told = plan_.nodes > 2 || plan_.skew == Skew::kNone || plan_.skew == Skew::kVersion || is_refusal;
+  const bool has_time = code != ErrorCode::kPeerSilent;
+  if (!is_told && has_time && plan_.never_stalls() && !retired_)
+    broken("a refusal arrives as error {}", static_cast<int>(code));
+}
+
+Session* SimNode::any_session() const {
+  if (book_.up.empty() || endpoint_ == nullptr) return nullptr;
   // By the order in which they came up: that of addresses would differ from run to run.
   std::map<std::uint64_t, Session*> by_age;
   for (const auto& [session, number] : book_.up) by_age[number] = session;
-  const auto any = std::next(by_age.begin(), static_cast<std::ptrdiff_t>(world_.between(0, by_age.size() - 1)));
-  Session* const session = any->second;
+  return std::next(by_age.begin(), static_cast<std::ptrdiff_t>(world_.between(0, by_age.size() - 1)))->second;
+}
+
+void SimNode::open_request() {
+  Session* const session = any_session();
+  if (session == nullptr) return;
   OpenRequest open;
-  open.request = RequestId(number_ * 1'000'000U + ++opened_);
-  open.remaining = world_.between(kShortestDeadline, kLongestDeadline);
+  open.request = RequestId((number_.place + 10 * number_.life) * 1'000'000U + ++opened_);
+  open.remaining = world_.between(plan_.shortest_deadline, plan_.longest_deadline);
   open.tokens = {TokenId(1), TokenId(2)};
   Wanted own;
   own.session = session;
   own.deadline = world_.now() + open.remaining;
-  if (!session->open(open)) return;
+  const Result<void> opened = session->open(open);
+  if (!opened) {
+    const bool is_full = unsettled(*session) >= plan_.endpoint.max_requests_per_session;
+    if (opened.error().code == ErrorCode::kQueueFull && !is_full) broken("open: full before its limit");
+    if (opened.error().code == ErrorCode::kDraining && !book_.goaways.contains(session)) broken("open: not draining");
+    return;
+  }
+  if (book_.goaways.contains(session)) broken("open: a peer that drains takes no requests");
   book_.wanted[open.request] = own;
-  if (!world_.one_in(6)) return;
+  check_bounded(*session);
+  if (world_.one_in(8)) misuse_as_receiver(*session, open);
+  if (plan_.calm || !world_.one_in(6)) return;
   later(*session, open.remaining, [this, session, request = open.request] {
-    Wanted& opened = book_.wanted.at(request);
-    if (opened.ended) return;
-    end_wanted(request, opened);
-    session->abort(request, ErrorCode::kAborted);
+    Wanted& running = book_.wanted.at(request);
+    if (running.ended) return;
+    end_wanted(request, running);
+    session->abort(request, world_.one_in(2) ? ErrorCode::kOk : ErrorCode::kEngineFailed);
+    session->finish(request);  // changes nothing any more
+    if (book_.reported(request) == ErrorCode::kOk) broken("event: aborted {} ended well", request.value());
+    book_.check_leases_ended(request);
   });
 }
 
+// Requests of a session that may still be remembered: until their end has been said for the last time.
+std::size_t SimNode::unsettled(const Session& session) const {
+  const auto counts = [&](const auto& entry) {
+    const Wanted& own = entry.second;
+    const Instant said = std::max(own.ended_at, loop_.paused_until()) + plan_.endpoint.heartbeat * 13;
+    return own.session == &session && (!own.ended || world_.now() < said);
+  };
+  return static_cast<std::size_t>(std::count_if(book_.wanted.begin(), book_.wanted.end(), counts));
+}
+
+// L3: no session has more requests than the limit, in either direction.
+void SimNode::check_bounded(const Session& session) const {
+  const auto wanted = std::count_if(book_.wanted.begin(), book_.wanted.end(), [&](const auto& entry) {
+    return entry.second.session == &session && !entry.second.ended;
+  });
+  const auto held = std::count_if(book_.held.begin(), book_.held.end(),
+                                  [&](const auto& entry) { return entry.first.first == &session; });
+  const auto most = static_cast<std::ptrdiff_t>(plan_.endpoint.max_requests_per_session);
+  if (wanted > most || held > most) broken("a session has {} and {} requests", wanted, held);
+}
+
+void SimNode::misuse_as_receiver(Session& session, const OpenRequest& open) {
+  const UnitKey unit{open.request, {}, {}};
+  expect(ErrorCode::kAlreadyExists, session.open(open), "second open", open.request);
+  expect(ErrorCode::kNotFound, session.grant(unit, Part::kBase, Bytes(1)), "grant before accept", open.request);
+  OpenRequest late = open;
+  late.request = RequestId(open.request.value() + 500'000);
+  late.remaining = Duration(0);
+  expect(ErrorCode::kInvalidArgument, session.open(late), "open without time", late.request);
+  session.finish(late.request);
+  session.abort(late.request, ErrorCode::kAborted);
+}
+
+void SimNode::announce() {
+  Session* const session = any_session();
+  if (session == nullptr) return;
+  Announce announce;
+  announce.request = RequestId(world_.between(1, 1'000));
+  announce.remaining = kLongestDeadline;
+  announce.tokens = {TokenId(static_cast<std::int32_t>(world_.between(1, 1'000)))};
+  (void)session->announce(announce);
+}
+
+void SimNode::drain() {
+  book_.is_draining = true;
+  endpoint_->drain();
+}
+
 void SimNode::close() {
+  book_.is_draining = true;
   endpoint_->async_close([this] { loop_.post([this] { endpoint_.reset(); }); });
 }
 
 void SimNode::check_quiet() const {
   for (const auto& [request, own] : book_.wanted) {
-    if (!own.ended) Book::broken("{}: no terminal call for request", "quiet", request);
+    if (!own.ended) broken("quiet: no terminal call for request {}", request.value());
+    if (plan_.calm && own.arrived.empty()) broken("calm: request {} did not complete", request.value());
   }
-  if (!book_.held.empty())
-    Book::broken("{}: no terminal call for served request", "quiet", book_.held.begin()->first.second);
+  if (!book_.held.empty()) {
+    broken("quiet: no terminal call for served request {}", book_.held.begin()->first.second.value());
+  }
+  book_.check_reported();
   if (endpoint_ == nullptr) return;
-  if (holds_ == 0 && !endpoint_->ring_used().is_zero())
-    Book::broken("{}: slots did not come back", "quiet", RequestId());
-  if (endpoint_->running_requests() != 0) Book::broken("{}: requests are counted as running", "quiet", RequestId());
+  if (holds_ == 0 && !endpoint_->ring_used().is_zero()) broken("quiet: slots did not come back");
+  if (endpoint_->running_requests() != 0) broken("quiet: requests are counted as running");
+  const bool is_connected = book_.ups == 2 && own_session_ != nullptr;
+  if (plan_.calm && !is_connected) broken("calm: {} sessions came up", book_.ups);
 }
 
-void SimNode::on_up(Session& session, const Hello&) {
-  if (!book_.up.emplace(&session, ++book_.ups).second) Book::broken("{} twice", "on_up", RequestId());
+// L3: all that is leased or held fits the ring, and nothing else takes room in it.
+void SimNode::check_ring(const char* when) const {
+  const Bytes used = endpoint_->ring_used();
+  if (used > plan_.endpoint.ring) broken("{}: {} bytes of the ring are used", when, used.count());
+  if (used.is_zero() != book_.slots.empty()) broken("{}: {} slots in {} bytes", when, book_.slots.size(), used.count());
+  if (book_.slots.size() > plan_.endpoint.slots) broken("{}: {} slots are leased", when, book_.slots.size());
 }
 
-void SimNode::on_down(Session& session, Error) {
+void SimNode::on_up(Session& session, const Hello& remote) {
+  if (!book_.up.emplace(&session, ++book_.ups).second) broken("on_up twice");
+  if (remote.identity.epoch.value() < 100 || session.remote() != remote) broken("on_up with another greeting");
+  // Whose version is changed on the way believes itself to be as the others.
+  const bool skewed_here = number_.place + 1 == plan_.nodes;
+  if (skewed_here && plan_.skew == Skew::kVersion) return;
+  const bool skewed_there = remote.identity.name == address(plan_.nodes - 1);
+  if (plan_.skew != Skew::kNone && skewed_here != skewed_there) {
+    broken("a session with a node of another {} came up", name_of(plan_.skew));
+  }
+}
+
+void SimNode::on_down(Session& session, Error error) {
   ++book_.downs;
+  if (error.code == ErrorCode::kOk) broken("on_down without a reason");
   book_.check_down(session);
   std::erase_if(waiting_, [&](const auto& entry) { return book_.wanted.at(entry.first.request).session == &session; });
   std::erase_if(book_.wanted, [&](const auto& entry) { return entry.second.session == &session; });
   if (&session != own_session_) return;
   own_session_ = nullptr;
-  loop_.at(world_.now() + kReconnect, [this] { keep_connected((number_ + 1) % plan_.nodes); });
+  loop_.at(world_.now() + kReconnect, [this] { keep_connected((number_.place + 1) % plan_.nodes); });
+}
+
+void SimNode::on_goaway(Session& session) {
+  ++book_.goaway_calls;
+  if (!book_.up.contains(&session)) broken("on_goaway on a session that is down");
+  if (!book_.goaways.insert(&session).second) broken("on_goaway twice");
+}
+
+void SimNode::on_announce(Session& session, const Announce& announce) {
+  ++book_.announce_calls;
+  if (!book_.up.contains(&session)) broken("on_announce on a session that is down");
+  book_.announced = announce;
 }
 
 void SimNode::later(Session& session, Duration longest, std::function<void()> task) {
@@ -112,94 +236,34 @@ void SimNode::later(Session& session, Duration longest, std::function<void()> ta
 }
 
 void SimNode::check_in_time(Instant deadline, const char* side, RequestId request) const {
-  const Instant latest = deadline + 2 * plan_.endpoint.heartbeat + std::chrono::milliseconds(2);
-  const bool slept = loop_.paused_until() + std::chrono::milliseconds(2) >= deadline;
-  if (world_.now() > latest && !slept && !retired_)
-    Book::broken("{}: ended after its deadline, request", side, request);
+  const bool slept = loop_.paused_until() + kLateAlarm >= deadline;
+  if (world_.now() > deadline + kLateAlarm && !slept && !retired_) {
+    broken("{}: request {} ended after its deadline", side, request.value());
+  }
 }
 
 void SimNode::end_wanted(RequestId request, Wanted& own) {
   check_in_time(own.deadline, "receiver", request);
   own.ended = true;
-}
-
-void SimNode::end_held(Session& session, RequestId request, const char* call) {
-  const Held& own = book_.serving(session, request, call);
-  check_in_time(own.deadline + 2 * plan_.endpoint.heartbeat, "sender", request);
-  book_.held.erase({&session, request});
-}
-
-void SimNode::on_open(Session& session, const OpenRequest& request) {
-  const auto [at, is_new] = book_.held.insert({{&session, request.request}, Held{}});
-  if (!is_new) Book::broken("{} twice for request", "on_open", request.request);
-  at->second.deadline = world_.now() + request.remaining;
-  if (world_.one_in(20)) return;  // forgotten: the deadline ends it
-  later(session, kAnswer, [this, &session, id = request.request] {
-    if (!book_.held.contains({&session, id})) return;
-    if (world_.one_in(12)) {
-      if (session.reject(id, ErrorCode::kQueueFull, kAnswer)) book_.held.erase({&session, id});
-      return;
-    }
-    OpenAck shape;
-    shape.layout = KvLayout{Layers(world_.between(1, kMostGroups)), Heads(1), HeadDim(64), 1, 1, 64, 100000.0};
-    shape.tokens = Tokens(world_.between(1, kMostChunks));
-    shape.chunk_tokens = Tokens(1);
-    shape.group_layers = Layers(1);
-    shape.units = units_of(shape);
-    if (!session.accept(id, shape)) return;
-    book_.held.at({&session, id}).accepted = true;
-    serve(session, id, shape);
-  });
-}
-
-void SimNode::serve(Session& session, RequestId request, const OpenAck& shape) {
-  const std::uint64_t groups = shape.layout.layers.count();
-  const auto left = std::make_shared<std::uint64_t>(shape.units.count());
-  const bool fails = world_.one_in(25);
-  for (std::uint64_t place = 0; place < shape.units.count(); ++place) {
-    const UnitKey unit{request, ChunkIndex(static_cast<std::uint32_t>(place / groups)),
-                       LayerGroupIndex(static_cast<std::uint32_t>(place % groups))};
-    later(session, kProduce, [this, &session, unit, left, fails, units = shape.units] {
-      if (!book_.held.contains({&session, unit.request})) return;
-      Offer offer{unit, {{Part::kBase, Bytes(world_.between(1, kLargestPart))}}};
-      if (world_.one_in(2)) offer.parts.push_back({Part::kRefinement1, Bytes(world_.between(1, kLargestPart))});
-      (void)session.offer(offer);
-      if (fails && world_.one_in(2)) {
-        if (session.fail(unit.request, ErrorCode::kEngineFailed)) book_.held.erase({&session, unit.request});
-        return;
-      }
-      if (--*left == 0) (void)session.seal(unit.request, units);
-    });
-  }
-}
-
-void SimNode::on_grant(Session& session, const GrantToken& token) {
-  const Held& own = book_.serving(session, token.unit.request, "on_grant");
-  if (!own.accepted) Book::broken("{} before accept of request", "on_grant", token.unit.request);
-  if (world_.one_in(60)) return;  // never sent: the deadline ends it
-  later(session, kSend, [this, &session, token] {
-    if (!book_.held.contains({&session, token.unit.request})) return;
-    const auto bytes = std::make_shared<std::vector<std::byte>>(token.max_length.count());
-    for (std::size_t at = 0; at < bytes->size(); ++at) (*bytes)[at] = part_byte(token.unit, token.part, at);
-    (void)session.send_part(token, *bytes, bytes);
-  });
-}
-
-void SimNode::on_peer_done(Session& session, RequestId request) { end_held(session, request, "on_peer_done"); }
-void SimNode::on_peer_aborted(Session& session, RequestId request, Error) {
-  end_held(session, request, "on_peer_aborted");
+  own.ended_at = world_.now();
 }
 
 void SimNode::on_accept(Session& session, RequestId request, const OpenAck& shape) {
   Wanted& own = book_.running(session, request, "on_accept");
-  if (!own.units.is_zero()) Book::broken("{} twice for request", "on_accept", request);
+  if (!own.units.is_zero()) broken("on_accept twice for request {}", request.value());
+  ++book_.calls[request].accepts;
   own.units = shape.units;
+  const UnitKey outside{request, ChunkIndex(kMostChunks), {}};
+  if (world_.one_in(8))
+    expect(ErrorCode::kNotFound, session.grant(outside, Part::kBase, Bytes(1)), "grant outside", request);
 }
 
 void SimNode::on_offer(Session& session, const Offer& offer) {
-  const Wanted& own = book_.running(session, offer.unit.request, "on_offer");
-  if (own.units.is_zero()) Book::broken("{} before on_accept of request", "on_offer", offer.unit.request);
+  Wanted& own = book_.running(session, offer.unit.request, "on_offer");
+  if (own.units.is_zero()) broken("on_offer before on_accept of request {}", offer.unit.request.value());
+  ++book_.calls[offer.unit.request].offers;
   for (const PartSize& part : offer.parts) {
+    if (!own.offered.insert({{offer.unit, part.part}, part.size}).second) continue;  // it came twice
     if (!world_.one_in(8)) {
       grant_or_wait(session, offer.unit, part);
       continue;
@@ -213,9 +277,17 @@ void SimNode::grant_or_wait(Session& session, UnitKey unit, const PartSize& part
   if (own.ended) return;
   own.granted.insert({unit, part.part});  // first: the answer may come inside the call
   const Result<void> granted = session.grant(unit, part.part, part.size);
-  if (granted) return;
+  if (granted) {
+    check_ring("grant");
+    if (world_.one_in(8)) {
+      expect(ErrorCode::kAlreadyExists, session.grant(unit, part.part, part.size), "second grant", unit.request);
+    }
+    return;
+  }
   own.granted.erase({unit, part.part});
-  if (granted.error().code == ErrorCode::kNoSlot) waiting_.emplace_back(unit, part);
+  if (granted.error().code != ErrorCode::kNoSlot) return;
+  if (book_.slots.empty()) broken("grant: no slot, though none is leased");
+  waiting_.emplace_back(unit, part);
 }
 
 void SimNode::on_slots_free(Session& session) {
@@ -232,8 +304,12 @@ void SimNode::on_slots_free(Session& session) {
 
 void SimNode::on_part(Session& session, UnitKey unit, Part part, SlotHold hold) {
   Wanted& own = book_.running(session, unit.request, "on_part");
-  if (!own.granted.contains({unit, part})) Book::broken("{} that was not granted, request", "on_part", unit.request);
-  if (!own.arrived.insert({unit, part}).second) Book::broken("{} twice for request", "on_part", unit.request);
+  if (!own.granted.contains({unit, part})) broken("on_part that was not granted, request {}", unit.request.value());
+  if (!own.arrived.insert({unit, part}).second) broken("on_part twice for request {}", unit.request.value());
+  if (hold.bytes().size() != own.offered.at({unit, part}).count()) broken("on_part of {} bytes", hold.bytes().size());
+  book_.hold(unit, part, hold.bytes());
+  check_ring("on_part");
+  ++book_.calls[unit.request].parts;
   ++book_.delivered;
   ++holds_;
   const auto held = std::make_shared<SlotHold>(std::move(hold));
@@ -243,16 +319,17 @@ void SimNode::on_part(Session& session, UnitKey unit, Part part, SlotHold hold) 
 
 void SimNode::let_go(std::shared_ptr<SlotHold> hold, UnitKey unit, Part part) {
   const std::span<const std::byte> bytes = hold->bytes();
-  for (std::size_t at = 0; at < bytes.size(); ++at) {
-    if (bytes[at] != part_byte(unit, part, at)) Book::broken("{} bytes held for request", "wrong", unit.request);
-  }
+  const std::vector<std::byte> right = part_bytes(unit, part, bytes.size());
+  if (!std::equal(bytes.begin(), bytes.end(), right.begin())) broken("wrong bytes held for {}", unit.request.value());
   --holds_;
+  book_.let_go(bytes);
   *hold = SlotHold();
 }
 
 void SimNode::on_sealed(Session& session, RequestId request, Units units) {
   Wanted& own = book_.running(session, request, "on_sealed");
-  if (own.sealed || own.units != units) Book::broken("{} twice or of another count, request", "on_sealed", request);
+  if (own.sealed || own.units != units) broken("on_sealed twice or of another count, request {}", request.value());
+  ++book_.calls[request].seals;
   own.sealed = true;
   finish_if_whole(session, request);
 }
@@ -263,14 +340,34 @@ void SimNode::finish_if_whole(Session& session, RequestId request) {
   for (const auto& [unit, part] : own.arrived) {
     if (part == Part::kBase) units.insert(unit);
   }
-  if (!own.sealed || units.size() < own.units.count()) return;
-  end_wanted(request, own);
-  ++book_.completed;
-  session.finish(request);
+  const bool is_whole = own.sealed && units.size() >= own.units.count();
+  if (is_whole) finish(session, request, own);
 }
 
-void SimNode::on_request_failed(Session& session, RequestId request, Error) {
-  end_wanted(request, book_.running(session, request, "on_request_failed"));
+void SimNode::finish(Session& session, RequestId request, Wanted& own) {
+  end_wanted(request, own);
+  ++book_.completed;
+  own.is_finished = true;
+  session.finish(request);
+  session.abort(request, ErrorCode::kAborted);  // changes nothing any more
+  if (book_.reported(request) != ErrorCode::kOk) broken("event: finished {} ended ill", request.value());
+  book_.check_leases_ended(request);
+  const UnitKey unit{request, {}, {}};
+  if (world_.one_in(8))
+    expect(ErrorCode::kNotFound, session.grant(unit, Part::kInt8, Bytes(1)), "grant after the end", request);
+}
+
+void SimNode::on_request_failed(Session& session, RequestId request, Error error) {
+  Wanted& own = book_.running(session, request, "on_request_failed");
+  end_wanted(request, own);
+  own.failed_here = std::string_view(error.where) == "receiver" || error.code == ErrorCode::kDigestMismatch;
+  if (book_.reported(request) != error.code) broken("event: {} failed as another than was told", request.value());
+  const bool is_early = std::string_view(error.where) == "receiver" && world_.now() < own.deadline;
+  if (is_early) broken("request {} fails before its deadline", request.value());
+  if (error.code == ErrorCode::kOk) broken("request {} failed without a reason", request.value());
+  if (plan_.calm) broken("calm: request {} failed with {}", request.value(), static_cast<int>(error.code));
+  book_.calls[request].failed = error.code;
+  book_.check_leases_ended(request);
 }
 
 }  // namespace sluice::transport::simtest

@@ -1,38 +1,29 @@
 // One node of the simulated cluster: an endpoint under virtual time, and a handler that plays both roles at random:
 // it opens requests with its peers, grants, holds, finishes and aborts; it accepts, refuses, forgets, offers, sends,
-// fails.
+// fails, announces. It also calls where it must not, and expects the error that Session states.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/event_sink.h"
 #include "tests/sim/book.h"
+#include "tests/sim/run_plan.h"
 #include "transport/endpoint.h"
 #include "transport/sim/sim_fabric.h"
 
 namespace sluice::transport::simtest {
 
-/// What is random about a whole run.
-struct RunPlan {
-  EndpointOptions endpoint;
-  sim::PipeOptions pipes;
-  std::uint32_t nodes = 2;
-  std::uint32_t requests = 4;  ///< that each node opens
-  bool drains = false;
-  /// Faults, 0 for none: how many of each.
-  std::uint32_t resets = 0;
-  std::uint32_t partitions = 0;
-  std::uint32_t pauses = 0;
-  bool kills = false;
-  Duration length = std::chrono::milliseconds(1500);  ///< in which things begin
+/// Which node it is, and which life of it: one that was killed may come again at its address.
+struct NodeNumber {
+  std::uint32_t place = 0;
+  std::uint32_t life = 0;
 };
 
 /// Threads: one.
 class SimNode final : private SessionHandler {
  public:
-  SimNode(sim::SimNetwork& network, const RunPlan& plan, std::uint32_t number);
+  SimNode(sim::SimNetwork& network, const RunPlan& plan, NodeNumber number);
   SimNode(const SimNode&) = delete;
   SimNode& operator=(const SimNode&) = delete;
 
@@ -40,38 +31,54 @@ class SimNode final : private SessionHandler {
   /// Connects, and again whenever it is lost.
   void keep_connected(std::uint32_t peer);
   void open_request();
-  void drain() { endpoint_->drain(); }
+  void announce();
+  void drain();
   /// No new connections from here on, and no more laws about time.
   void retire() { retired_ = true; }
   void close();
   bool is_closed() const { return endpoint_ == nullptr; }
 
   sim::NodeLoop& loop() { return loop_; }
-  const Book& book() const { return book_; }
+  Book& book() { return book_; }
   /// What must be true when nothing runs any more.  Throws Broken.
   void check_quiet() const;
 
  private:
+  /// Units come to be, and are granted, within this.
+  static constexpr Duration kProduce = std::chrono::milliseconds(40);
+  static constexpr std::uint64_t kMostChunks = 4;
+
   void on_up(Session& session, const Hello& remote) override;
   void on_down(Session& session, Error error) override;
   void on_open(Session& session, const OpenRequest& request) override;
   void on_grant(Session& session, const GrantToken& token) override;
   void on_peer_done(Session& session, RequestId request) override;
   void on_peer_aborted(Session& session, RequestId request, Error error) override;
-  void on_announce(Session&, const Announce&) override {}
+  void on_announce(Session& session, const Announce& announce) override;
   void on_accept(Session& session, RequestId request, const OpenAck& shape) override;
   void on_offer(Session& session, const Offer& offer) override;
   void on_part(Session& session, UnitKey unit, Part part, SlotHold hold) override;
   void on_sealed(Session& session, RequestId request, Units units) override;
   void on_request_failed(Session& session, RequestId request, Error error) override;
   void on_slots_free(Session& session) override;
-  void on_goaway(Session&) override {}
+  void on_goaway(Session& session) override;
 
   /// Later, on this node, unless the session is down by then.
   void later(Session& session, Duration longest, std::function<void()> task);
   void end_wanted(RequestId request, Wanted& own);
   void end_held(Session& session, RequestId request, const char* call);
   void check_in_time(Instant deadline, const char* side, RequestId request) const;
+  void check_connected(const Result<Session*>& session) const;
+  void check_ring(const char* when) const;
+  void finish(Session& session, RequestId request, Wanted& own);
+  Session* any_session() const;
+  std::size_t unsettled(const Session& session) const;
+  void check_bounded(const Session& session) const;
+  void misuse_as_receiver(Session& session, const OpenRequest& open);
+  void misuse_as_sender(Session& session, RequestId request, const OpenAck& shape);
+  void decide(Session& session, RequestId request);
+  void produce(Session& session, UnitKey unit, const std::shared_ptr<std::uint64_t>& left, const OpenAck& shape);
+  void send(Session& session, const GrantToken& token);
   void serve(Session& session, RequestId request, const OpenAck& shape);
   void grant_or_wait(Session& session, UnitKey unit, const PartSize& part);
   void finish_if_whole(Session& session, RequestId request);
@@ -79,9 +86,8 @@ class SimNode final : private SessionHandler {
 
   sim::World& world_;
   const RunPlan& plan_;
-  std::uint32_t number_;
+  NodeNumber number_;
   sim::NodeLoop loop_;
-  NullEventSink events_;
   Book book_;
   std::vector<std::pair<UnitKey, PartSize>> waiting_;  // for room in the ring
   sim::SimFabric fabric_;

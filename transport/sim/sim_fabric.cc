@@ -25,6 +25,10 @@ void SimNetwork::reset(const NodeLoop& loop) {
   }
 }
 
+void SimNetwork::forget(const NodeLoop& loop) {
+  std::erase_if(listeners_, [&](const auto& entry) { return &entry.second->loop_ == &loop; });
+}
+
 Result<std::string> SimFabric::listen(const std::string& address, ChannelDone accepted) {
   if (network_.listeners_.contains(address)) return Error{ErrorCode::kInvalidArgument, 0, "address is taken"};
   network_.listeners_[address] = this;
@@ -41,8 +45,8 @@ void SimFabric::connect(const std::string& address, ChannelDone done) {
   const auto found = network_.listeners_.find(address);
   if (found == network_.listeners_.end() || found->second->loop_.is_dead()) return refuse(std::move(done));
   SimFabric& listener = *found->second;
-  auto own = std::make_shared<PipeEnd>(network_.world_, loop_, network_.pipes_);
-  auto other = std::make_shared<PipeEnd>(network_.world_, listener.loop_, network_.pipes_);
+  auto own = std::make_shared<PipeEnd>(network_.world_, loop_, network_.pipes_, network_.watch_);
+  auto other = std::make_shared<PipeEnd>(network_.world_, listener.loop_, network_.pipes_, network_.watch_);
   PipeEnd::join(own, other);
   network_.connections_.push_back({&loop_, own, other});
   network_.connections_.push_back({&listener.loop_, other, own});
@@ -57,7 +61,8 @@ void SimFabric::connect(const std::string& address, ChannelDone done) {
 }
 
 void SimFabric::close() {
-  if (!address_.empty()) network_.listeners_.erase(address_);
+  const auto own = network_.listeners_.find(address_);
+  if (own != network_.listeners_.end() && own->second == this) network_.listeners_.erase(own);
   address_.clear();
 }
 

@@ -17,12 +17,14 @@ class SimFabric;
 /// Who listens where, and every connection that was made. Outlives the fabrics. Threads: one.
 class SimNetwork {
  public:
-  SimNetwork(World& world, const PipeOptions& pipes) : world_(world), pipes_(pipes) {}
+  SimNetwork(World& world, const PipeOptions& pipes, Watch& watch) : world_(world), pipes_(pipes), watch_(watch) {}
 
   /// Connections of a node that are still open.
   std::vector<std::shared_ptr<PipeEnd>> ends_of(const NodeLoop& loop) const;
   /// Breaks all of a node's connections; the other sides learn of it after the delay, as by a reset.
   void reset(const NodeLoop& loop);
+  /// The node is gone for good: its address may be taken by another.
+  void forget(const NodeLoop& loop);
   World& world() { return world_; }
   const PipeOptions& pipes() const { return pipes_; }
 
@@ -35,6 +37,7 @@ class SimNetwork {
   };
   World& world_;
   PipeOptions pipes_;
+  Watch& watch_;
   std::map<std::string, SimFabric*> listeners_;
   std::vector<Connection> connections_;
 };
@@ -52,6 +55,7 @@ class SimFabric final : public StreamFabric {
   void close() override;
 
  private:
+  friend class SimNetwork;
   SimNetwork& network_;
   NodeLoop& loop_;
   std::string address_;

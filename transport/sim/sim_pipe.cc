@@ -32,6 +32,7 @@ Result<void> PipeEnd::send(OutgoingFrame frame) {
   const Bytes size(kFrameHeaderSize + payload_of(frame).size());
   if (queued_ + size > options_.queue) return Error{ErrorCode::kQueueFull, 0, "simulated channel"};
   queued_ += size;
+  watch_.on_given(*this, frame);
   (frame.header.type == MessageType::kData ? data_ : control_).push_back(std::move(frame));
   if (!sending_) loop_.post([self = shared_from_this()] { self->send_next(); });
   sending_ = true;
@@ -50,29 +51,34 @@ void PipeEnd::send_next() {
 }
 
 void PipeEnd::launch(const OutgoingFrame& frame) {
-  const std::shared_ptr<PipeEnd> peer = peer_.lock();
-  if (peer == nullptr) return;
+  if (peer_.expired()) return;
   const std::span<const std::byte> payload = payload_of(frame);
-  const std::size_t size = payload.size();
-  const auto flight = std::make_shared<Flight>(Flight{encode(frame.header), {payload.begin(), payload.end()}});
-  if (options_.corrupt_one_in != 0 && world_.one_in(options_.corrupt_one_in)) {
-    const std::size_t bit = world_.between(0, 8 * (kFrameHeaderSize + size) - 1);
-    const std::size_t byte = bit / 8;
-    (byte < kFrameHeaderSize ? flight->header[byte] : flight->payload[byte - kFrameHeaderSize]) ^= std::byte{1}
-                                                                                                   << (bit % 8);
-  }
+  std::vector<Flight> flights;
+  flights.push_back({encode(frame.header), {payload.begin(), payload.end()}});
+  watch_.on_way(*this, flights);
+  if (!flights.empty()) carry(std::move(flights));
+}
+
+void PipeEnd::carry(std::vector<Flight> flights) {
+  const std::shared_ptr<PipeEnd> peer = peer_.lock();
+  const auto give = [&](Instant at, const Arrival& arrival) {
+    world_.at(at, [peer, arrival] { peer->arrive(arrival); });
+  };
   Instant at = world_.now() + options_.delay;
-  world_.at(at, [peer, flight] { peer->arrive([peer, flight] { peer->take_header(*flight); }); });
+  const auto first = std::make_shared<const Flight>(std::move(flights.front()));
+  const std::size_t size = first->payload.size();
   const std::uint64_t pieces = size == 0 ? 0 : std::min<std::uint64_t>(size, world_.between(1, kMostPieces));
+  give(at, {first, 0, 0, true, pieces == 0});
   for (std::uint64_t piece = 0; piece < pieces; ++piece) {
     const std::size_t from = size * piece / pieces;
     const std::size_t count = size * (piece + 1) / pieces - from;
     at = at + time_to_send(Bytes(count), options_.rate);
-    world_.at(at, [peer, flight, from, count] {
-      peer->arrive([peer, flight, from, count] { peer->take_piece(*flight, from, count); });
-    });
+    give(at, {first, from, count, false, piece + 1 == pieces});
   }
-  world_.at(at, [peer, flight] { peer->arrive([peer, flight] { peer->take_end(*flight); }); });
+  for (std::size_t more = 1; more < flights.size(); ++more) {
+    const auto flight = std::make_shared<const Flight>(std::move(flights[more]));
+    give(at, {flight, 0, flight->payload.size(), true, true});
+  }
 }
 
 void PipeEnd::sent() {
@@ -96,18 +102,32 @@ void PipeEnd::drop(RequestId request) {
   data_.erase(ended, data_.end());
 }
 
-void PipeEnd::arrive(std::function<void()> what) {
-  if (is_held_) return held_.push_back(std::move(what));
-  loop_.at(world_.now(), [self = shared_from_this(), what = std::move(what)] {
-    if (!self->cut_ && !self->told_ && self->sink_ != nullptr) what();
-  });
+void PipeEnd::arrive(const Arrival& arrival) {
+  if (is_held_) return held_.push_back(arrival);
+  loop_.run([self = shared_from_this(), arrival] { self->take(arrival); });
+}
+
+void PipeEnd::arrive_cut(Error error) {
+  if (is_held_) {
+    held_cut_ = error;
+    return;
+  }
+  loop_.run([self = shared_from_this(), error] { self->cut(error); });
 }
 
 void PipeEnd::release() {
   is_held_ = false;
-  std::vector<std::function<void()>> held;
+  std::vector<Arrival> held;
   held.swap(held_);
-  for (std::function<void()>& what : held) arrive(std::move(what));
+  for (const Arrival& arrival : held) arrive(arrival);
+  if (const auto error = std::exchange(held_cut_, std::nullopt)) arrive_cut(*error);
+}
+
+void PipeEnd::take(const Arrival& arrival) {
+  if (cut_ || told_ || sink_ == nullptr) return;
+  if (arrival.begins) take_header(*arrival.flight);
+  if (arrival.count != 0) take_piece(arrival);
+  if (arrival.ends) take_end(*arrival.flight);
 }
 
 void PipeEnd::take_header(const Flight& flight) {
@@ -120,27 +140,35 @@ void PipeEnd::take_header(const Flight& flight) {
   const Result<std::span<std::byte>> place = sink_->place(*header);
   if (!place) return close(place.error());
   SLUICE_ASSERT(place->empty() || place->size() == flight.payload.size());
+  watch_.on_place(*this, *header, *place);
   reception_ = Reception{*header, *place};
+  heard_ = world_.now();
   sink_->on_progress(Bytes(kFrameHeaderSize));
 }
 
-void PipeEnd::take_piece(const Flight& flight, std::size_t from, std::size_t size) {
+void PipeEnd::take_piece(const Arrival& arrival) {
   if (!reception_) return;
-  if (!reception_->place.empty()) std::memcpy(reception_->place.data() + from, flight.payload.data() + from, size);
-  sink_->on_progress(Bytes(size));
+  if (!reception_->place.empty()) {
+    std::memcpy(reception_->place.data() + arrival.from, arrival.flight->payload.data() + arrival.from, arrival.count);
+  }
+  heard_ = world_.now();
+  sink_->on_progress(Bytes(arrival.count));
 }
 
 void PipeEnd::take_end(const Flight& flight) {
   if (!reception_) return;
   const Reception whole = *std::exchange(reception_, std::nullopt);
   const bool was_dropped = whole.place.empty() && !flight.payload.empty();  // as the sink asked
+  watch_.on_written(*this, whole.header, &flight);
   if (!was_dropped) sink_->on_frame(whole.header, whole.place);
+  watch_.on_taken(*this, whole.header, flight);
 }
 
 void PipeEnd::close(Error error) {
   if (closing_) return;
   closing_ = true;
   error_ = error;
+  watch_.on_close(*this, error);
   forget_data({ErrorCode::kAborted, 0, "channel closes"});
   loop_.at(world_.now() + kLinger, [self = shared_from_this()] { self->tell_closed(); });
 }
@@ -152,6 +180,7 @@ void PipeEnd::cut(Error error) {
   if (closing_) return;
   closing_ = true;
   error_ = error;
+  watch_.on_close(*this, error);
   forget_data(error);
   loop_.post([self = shared_from_this()] { self->tell_closed(); });
 }
@@ -170,6 +199,7 @@ void PipeEnd::tell_closed() {
   // Nothing of this end may write into the sink's memory from here on.
   if (reception_) {
     const FrameHeader header = std::exchange(reception_, std::nullopt)->header;
+    watch_.on_written(*this, header, nullptr);
     sink_->on_dropped(header);
   }
   if (leaving_) settle(*std::exchange(leaving_, std::nullopt), error_);
@@ -177,7 +207,7 @@ void PipeEnd::tell_closed() {
   told_ = true;
   if (const std::shared_ptr<PipeEnd> peer = peer_.lock()) {
     const Error gone{ErrorCode::kPeerLost, 0, "the peer closed"};
-    world_.after(options_.delay, [peer, gone] { peer->arrive([peer, gone] { peer->cut(gone); }); });
+    world_.after(options_.delay, [peer, gone] { peer->arrive_cut(gone); });
   }
   FrameSink& sink = *std::exchange(sink_, nullptr);
   sink.on_closed(error_);

@@ -31,15 +31,23 @@ class NodeAlarm final : public Alarm {
 
 }  // namespace
 
-void World::at(Instant due, std::function<void()> task) {
-  tasks_.emplace(std::pair(std::max(due, now_), given_++), std::move(task));
+void World::give(Instant due, NodeLoop* loop, std::function<void()> task) {
+  tasks_.push_back({std::max(due, now_), given_++, loop, std::move(task)});
+  std::push_heap(tasks_.begin(), tasks_.end(), is_later);
 }
 
 bool World::run_one(Instant bound) {
-  if (tasks_.empty() || tasks_.begin()->first.first > bound) return false;
-  auto next = tasks_.extract(tasks_.begin());
-  now_ = next.key().first;
-  next.mapped()();
+  if (tasks_.empty() || tasks_.front().due > bound) return false;
+  std::pop_heap(tasks_.begin(), tasks_.end(), is_later);
+  Task next = std::move(tasks_.back());
+  tasks_.pop_back();
+  now_ = next.due;
+  ++turns_;
+  if (next.loop == nullptr) {
+    next.run();
+  } else {
+    next.loop->run(std::move(next.run));
+  }
   return true;
 }
 
@@ -55,10 +63,6 @@ void NodeLoop::post(std::function<void()> task) {
 }
 
 std::unique_ptr<Alarm> NodeLoop::make_alarm() { return std::make_unique<NodeAlarm>(world_, *this); }
-
-void NodeLoop::at(Instant due, std::function<void()> task) {
-  world_.at(due, [this, task = std::move(task)]() mutable { run(std::move(task)); });
-}
 
 void NodeLoop::run(std::function<void()> task) {
   if (!dead_ && waiting_.empty() && world_.now() >= paused_until_) return task();
@@ -85,6 +89,9 @@ void NodeLoop::revive() {
   wake();
 }
 
-void NodeLoop::pause(Duration span) { paused_until_ = std::max(paused_until_, world_.now() + span); }
+void NodeLoop::pause(Duration span) {
+  if (world_.now() >= paused_until_) paused_from_ = world_.now();
+  paused_until_ = std::max(paused_until_, world_.now() + span);
+}
 
 }  // namespace sluice::transport::sim

@@ -95,11 +95,19 @@ TEST(Heartbeat, SilenceIsJudgedAfterTheMissesAndNotForOurOwnSleep) {
   EXPECT_TRUE(heartbeat.take_ping(Instant(milliseconds(100))));
   EXPECT_FALSE(heartbeat.is_silent(Instant(milliseconds(499))));
   EXPECT_TRUE(heartbeat.is_silent(Instant(milliseconds(500))));
-  heartbeat.excuse(milliseconds(300));
+  heartbeat.excuse(milliseconds(300), Instant(milliseconds(500)));
   EXPECT_FALSE(heartbeat.is_silent(Instant(milliseconds(799))));
   EXPECT_TRUE(heartbeat.is_silent(Instant(milliseconds(800))));
   heartbeat.heard(Instant(milliseconds(900)));
   EXPECT_FALSE(heartbeat.is_silent(Instant(milliseconds(1000))));
+}
+
+TEST(Heartbeat, OurOwnSleepDoesNotExcuseThePeerThatWasHeardSince) {
+  Heartbeat heartbeat(milliseconds(100), 5, Instant());
+  heartbeat.heard(Instant(milliseconds(900)));
+  heartbeat.excuse(milliseconds(800), Instant(milliseconds(900)));
+  EXPECT_FALSE(heartbeat.is_silent(Instant(milliseconds(1399))));
+  EXPECT_TRUE(heartbeat.is_silent(Instant(milliseconds(1400))));
 }
 
 TEST(LinkMeter, BackToBackFramesGiveTheLinksRate) {
