@@ -154,8 +154,8 @@ void Node::async_close(std::function<void()> done) {
   closing_ = true;
   for (const auto& retry : retries_) retry->cancel();
   endpoint_->async_close([this, done = std::move(done)] {
-    codec_worker_.reset();
-    engine_worker_.reset();
+    engine_worker_->stop();  // first: its jobs hand units to the codec's
+    codec_worker_->stop();
     if (data_ == nullptr) return done();
     data_->async_close(done);
   });

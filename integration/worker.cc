@@ -6,14 +6,23 @@ namespace sluice::integration {
 
 Worker::Worker() : thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-Worker::~Worker() {
+Worker::~Worker() { stop(); }
+
+void Worker::stop() {
+  std::deque<std::function<void()>> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    dropped.swap(jobs_);
+  }
   thread_.request_stop();
-  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
 }
 
 Result<void> Worker::post(std::function<void()> job) {
   {
     const std::lock_guard lock(mutex_);
+    if (stopped_) return Error{ErrorCode::kDraining, 0, "worker"};
     if (jobs_.size() >= kMaxJobs) return Error{ErrorCode::kQueueFull, 0, "worker"};
     jobs_.push_back(std::move(job));
   }
