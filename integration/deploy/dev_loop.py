@@ -20,6 +20,7 @@ import llama_cpp_library
 import package_index
 import quality_environment
 import source_checks
+import transport_peers
 from phases import Failure, Phases, run_logged, run_shown
 from test_summary import run_ctest
 
@@ -37,6 +38,7 @@ HELP = """usage: ./dev VERB [arguments]
   test [ARGS]      set-up, build and every test; ARGS go to ctest, e.g. -R Window
   demo [ARGS]      set-up, build and the demo; ARGS go to it, e.g. --quick
   bench [ARGS]     set-up, build and the micro-benchmarks; ARGS go to each
+  bench transport  sluice bench transport beside NIXL and Mooncake (opt-in, 400 MB of disk); --write FILE makes the page
   bench --save     their ratios to peers, measured once for each build; --json, --write FILE
   asan, tsan       the tests under AddressSanitizer + UBSan, or ThreadSanitizer
   tidy             clang-tidy over the tree; anything it finds is an error
@@ -173,6 +175,8 @@ class Loop:
 
     def bench(self, arguments):
         self.setup()
+        if arguments[:1] == ["transport"]:
+            return self.bench_transport(arguments[1:])
         folder = self.build("release")
         programs = sorted(path for path in (folder / "tests/bench").glob("bench_*") if path.is_file() and os.access(path, os.X_OK))
         if not programs:
@@ -183,6 +187,14 @@ class Loop:
             run_shown([str(program), *arguments], program.name)
         self.phases.print_summary()
         return 0
+
+    def bench_transport(self, arguments):
+        artifacts = package_index.read_artifacts(ROOT / "integration/deploy/pypi-artifacts.txt")
+        with open_lock(self.cache) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            wheels = self.phases.run("wheels", lambda: transport_peers.ensure(artifacts, self.cache))
+        program = self.build("release", ["sluice"]) / "integration/programs/sluice"
+        return transport_peers.run(ROOT, program, wheels, arguments)
 
     def quality(self, arguments):
         """The opt-in environment of the quality harness; then runs the harness unless only the set-up was asked for."""

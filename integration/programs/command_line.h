@@ -76,6 +76,8 @@ std::optional<integration::LoadedConfig> load(const ConfigArguments& arguments);
 void add_version_command(CLI::App& app, Invocation& invocation);
 /// bench.
 void add_bench_command(CLI::App& app, Invocation& invocation);
+/// bench transport; added by add_bench_command.
+void add_transport_bench_command(CLI::App& bench, Invocation& invocation);
 /// config check, explain, init.
 void add_config_command(CLI::App& app, Invocation& invocation);
 /// doctor.

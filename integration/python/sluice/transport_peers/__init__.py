@@ -1,0 +1,1 @@
+"""Other projects' transports as contestants of `sluice bench transport`."""
