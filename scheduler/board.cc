@@ -67,7 +67,7 @@ Listed* Board::accept(const Accepted& accepted, Instant now, Actions& out) {
   Listed* request = requests_.find(accepted.request);
   if (request == nullptr) return nullptr;
   if (std::uint64_t{accepted.chunks} * accepted.groups > kMostUnits) {
-    recompute(request->state, Reason::kTooManyUnits, inputs(request->state, now), out);
+    recompute(request->state, {Reason::kTooManyUnits, inputs(request->state, now)}, out);
     return nullptr;
   }
   request->state.accept(accepted, now);
@@ -233,17 +233,16 @@ void Board::compute(RequestState& request, Inputs inputs, Actions& out) {
   out.push_back(ComputeChunk{request.id(), ChunkIndex(request.computed_chunks()), Reason::kTwoEnded, inputs});
 }
 
-void Board::recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out,
-                      std::uint32_t kept_chunks) {
+void Board::recompute(const RequestState& request, const Ending& ending, Actions& out, std::uint32_t kept_chunks) {
   const RequestId id = request.id();
   compute_free_ = std::max(compute_free_, now_) + request.opened().recompute;
-  out.push_back(Recompute{id, reason, inputs, std::max(kept_chunks, request.computed_chunks())});
+  out.push_back(Recompute{id, ending.reason, ending.inputs, std::max(kept_chunks, request.computed_chunks())});
   remove(id);
 }
 
-void Board::complete(const RequestState& request, Reason reason, Inputs inputs, Actions& out) {
+void Board::complete(const RequestState& request, const Ending& ending, Actions& out) {
   const RequestId id = request.id();
-  out.push_back(Complete{id, request.mean_arrived(), reason, inputs});
+  out.push_back(Complete{id, request.mean_arrived(), ending.reason, ending.inputs});
   remove(id);
 }
 

@@ -28,6 +28,12 @@ struct Pick {
   Inputs inputs;
 };
 
+/// Why a request ends, and the figures that this was decided by.
+struct Ending {
+  Reason reason{};
+  Inputs inputs;
+};
+
 /// Threads: one at a time.
 class Board {
  public:
@@ -74,9 +80,8 @@ class Board {
   void compute(RequestState& request, Inputs inputs, Actions& out);
   /// Terminal: removes the request, which must be of requests().
   /// `kept_chunks`: whole ones from the front, computed ones among them.
-  void recompute(const RequestState& request, Reason reason, Inputs inputs, Actions& out,
-                 std::uint32_t kept_chunks = 0);
-  void complete(const RequestState& request, Reason reason, Inputs inputs, Actions& out);
+  void recompute(const RequestState& request, const Ending& ending, Actions& out, std::uint32_t kept_chunks = 0);
+  void complete(const RequestState& request, const Ending& ending, Actions& out);
 
   /// When the request must be ended, so that what has arrived is published by its deadline.
   Instant last_call(const RequestState& request) const;

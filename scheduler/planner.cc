@@ -129,14 +129,14 @@ void Planner::settle(const RequestState& request, bool is_in_time) {
   if (listed->promise == PromiseState::kMade) admission_.on_end(is_in_time);
 }
 
-void Planner::complete(RequestState& request, Reason reason, const Inputs& inputs, Instant now, Actions& out) {
+void Planner::complete(RequestState& request, const Ending& ending, Instant now, Actions& out) {
   settle(request, board_.publishable(now) <= request.opened().deadline);
-  board_.complete(request, reason, inputs, out);
+  board_.complete(request, ending, out);
 }
 
-void Planner::recompute(RequestState& request, Reason reason, const Inputs& inputs, Actions& out) {
+void Planner::recompute(RequestState& request, const Ending& ending, Actions& out) {
   settle(request, false);
-  board_.recompute(request, reason, inputs, out);
+  board_.recompute(request, ending, out);
 }
 
 void Planner::refresh(Listed& listed, Instant now) {
@@ -159,12 +159,12 @@ bool Planner::end_delivered(RequestState& request, Instant now, Actions& out) {
   Inputs inputs = board_.inputs(request, now);
   inputs.predicted = board_.publishable(now) - now;
   if (request.quality().arrived >= request.target_sum()) {
-    complete(request, Reason::kTargetReached, inputs, now, out);
+    complete(request, {Reason::kTargetReached, inputs}, now, out);
     return true;
   }
   const Limit limit = refinement_limit(request, now);
   if (board_.publishable(now) + longest_decode(request) < limit.at) return false;
-  complete(request, limit.reason, inputs, now, out);
+  complete(request, {limit.reason, inputs}, now, out);
   return true;
 }
 
@@ -173,7 +173,7 @@ bool Planner::end_undeliverable(Listed& listed, Instant now, Actions& out) {
   if (is_at_floor(request)) return false;
   Inputs inputs = board_.inputs(request, now);
   if (request.is_sealed() && request.hopeless() > 0) {
-    recompute(request, request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
+    recompute(request, {request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs}, out);
     return true;
   }
   const Duration own = request.opened().recompute;
@@ -182,7 +182,7 @@ bool Planner::end_undeliverable(Listed& listed, Instant now, Actions& out) {
     const Instant last_call = board_.last_call(request);
     const Instant end = can_recompute ? last_call + saturated_times(own, kLatestRecomputes) : last_call;
     if (now >= end) {
-      recompute(request, Reason::kDeadlinePassed, inputs, out);
+      recompute(request, {Reason::kDeadlinePassed, inputs}, out);
       return true;
     }
   }
@@ -200,7 +200,7 @@ bool Planner::end_undeliverable(Listed& listed, Instant now, Actions& out) {
   inputs.bytes = floor_bytes(board_, request);
   inputs.predicted = earliest - now;
   const bool is_late = earliest > board_.last_call(request) + board_.decode().per_request;
-  recompute(request, is_late ? Reason::kDeadlineInfeasible : Reason::kRecomputeSooner, inputs, out);
+  recompute(request, {is_late ? Reason::kDeadlineInfeasible : Reason::kRecomputeSooner, inputs}, out);
   return true;
 }
 
@@ -214,7 +214,7 @@ bool Planner::end_refined(RequestState& request, const std::optional<Refinement>
   inputs.bytes = candidate ? candidate->bytes : Bytes(0);
   inputs.predicted = board_.publishable(now) - now;
   const Reason reason = candidate ? refinement_limit(request, now).reason : Reason::kNothingBetter;
-  complete(request, reason, inputs, now, out);
+  complete(request, {reason, inputs}, now, out);
   return true;
 }
 

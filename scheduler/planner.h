@@ -53,8 +53,8 @@ class Planner final : public Policy {
   void promise(Listed& listed, Instant now, Actions& out);
   /// What became of it. The request is about to end.
   void settle(const RequestState& request, bool is_in_time);
-  void complete(RequestState& request, Reason reason, const Inputs& inputs, Instant now, Actions& out);
-  void recompute(RequestState& request, Reason reason, const Inputs& inputs, Actions& out);
+  void complete(RequestState& request, const Ending& ending, Instant now, Actions& out);
+  void recompute(RequestState& request, const Ending& ending, Actions& out);
 
   bool end_delivered(RequestState& request, Instant now, Actions& out);
   bool end_undeliverable(Listed& listed, Instant now, Actions& out);

@@ -108,14 +108,14 @@ bool CacheGenPolicy::is_delivered(const RequestState& request) {
 bool CacheGenPolicy::end_if_over(const RequestState& request, Instant now, Actions& out) {
   const Inputs inputs = board_.inputs(request, now);
   if (is_delivered(request)) {
-    board_.complete(request, Reason::kLevelDelivered, inputs, out);
+    board_.complete(request, {Reason::kLevelDelivered, inputs}, out);
     return true;
   }
   const bool is_hard = request.opened().deadline_kind == DeadlineKind::kHard;
   if (request.is_sealed() && request.hopeless() > 0) {
-    board_.recompute(request, request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
+    board_.recompute(request, {request.has_lost_part() ? Reason::kPartLost : Reason::kPartNotOffered, inputs}, out);
   } else if (is_hard && now >= board_.last_call(request)) {
-    board_.recompute(request, Reason::kDeadlinePassed, inputs, out);
+    board_.recompute(request, {Reason::kDeadlinePassed, inputs}, out);
   } else {
     return false;
   }
@@ -175,7 +175,7 @@ bool CacheGenPolicy::choose_level(const RequestState& request, Stream& stream, I
     if (stream.inputs.predicted <= stream.inputs.slack) return settle(level);
   }
   if (request.opened().recompute > stream.inputs.slack) return settle(levels.back());
-  board_.recompute(request, Reason::kCacheGenText, stream.inputs, out);
+  board_.recompute(request, {Reason::kCacheGenText, stream.inputs}, out);
   return true;
 }
 
@@ -198,7 +198,7 @@ bool CacheGenPolicy::choose_by_share(const RequestState& request, Stream& stream
     if (stream.inputs.predicted <= share) chosen = &levels[i];
   }
   if (chosen == nullptr && kArtifactText <= share && request.opened().recompute != Duration::max()) {
-    board_.recompute(request, Reason::kCacheGenText, stream.inputs, out);
+    board_.recompute(request, {Reason::kCacheGenText, stream.inputs}, out);
     return true;
   }
   const Level& level = chosen == nullptr ? levels.back() : *chosen;

@@ -135,7 +135,7 @@ bool LevelPolicy::end_if_over(RequestState& request, Instant now, Actions& out) 
                                          [&](Part part) { return asks_for(request, progress, part); });
   const Inputs inputs = board_.inputs(request, now);
   if (!asks_nothing && request.offered_units() > 0 && has_arrived(request, progress, progress.parts.size())) {
-    board_.complete(request, Reason::kLevelDelivered, inputs, out);
+    board_.complete(request, {Reason::kLevelDelivered, inputs}, out);
     return true;
   }
   bool is_lost = false;
@@ -150,7 +150,7 @@ bool LevelPolicy::end_if_over(RequestState& request, Instant now, Actions& out) 
     is_missing = is_missing || asks_nothing || (!takes_all_ && request.is_sealed() && has(PartState::kAbsent));
   }
   if (is_lost || is_missing) {
-    board_.recompute(request, is_lost ? Reason::kPartLost : Reason::kPartNotOffered, inputs, out);
+    board_.recompute(request, {is_lost ? Reason::kPartLost : Reason::kPartNotOffered, inputs}, out);
     return true;
   }
   return end_late(request, progress, now, out);
@@ -160,19 +160,19 @@ bool LevelPolicy::end_late(RequestState& request, const Progress& progress, Inst
   Inputs inputs = board_.inputs(request, now);
   if (now >= end_by(request)) {
     if (rules_.anchor_parts > 0 && request.offered_units() > 0 && has_arrived(request, progress, rules_.anchor_parts)) {
-      board_.complete(request, Reason::kDeadlineNear, inputs, out);
+      board_.complete(request, {Reason::kDeadlineNear, inputs}, out);
       return true;
     }
     if (request.opened().deadline_kind != DeadlineKind::kHard && now < timeout_of(request)) return false;
     const Reason reason = now >= timeout_of(request) ? Reason::kTimedOut : Reason::kDeadlinePassed;
-    board_.recompute(request, reason, inputs, out, whole_chunks(request, progress.parts));
+    board_.recompute(request, {reason, inputs}, out, whole_chunks(request, progress.parts));
     return true;
   }
   if (!rules_.drops_late || !request.is_all_offered()) return false;
   for (const Part part : progress.parts) inputs.bytes += request.open()[part].wire;
   inputs.predicted = time_to_send(inputs.bytes, board_.rate(now));
   if (now + inputs.predicted <= board_.last_call(request)) return false;
-  board_.recompute(request, Reason::kDropped, inputs, out);
+  board_.recompute(request, {Reason::kDropped, inputs}, out);
   return true;
 }
 
@@ -245,7 +245,7 @@ void RecomputePolicy::on(const Event& event, Instant now, Actions& out) {
   board_.apply(event, now, out);
   while (!board_.requests().empty()) {
     const RequestState& request = board_.requests().at(0).state;
-    board_.recompute(request, Reason::kPolicyRecomputes, board_.inputs(request, now), out);
+    board_.recompute(request, {Reason::kPolicyRecomputes, board_.inputs(request, now)}, out);
   }
 }
 

@@ -35,6 +35,13 @@ struct Letter {
   std::uint32_t to = 0;
 };
 
+/// How a request ended.
+struct Outcome {
+  RequestId request;
+  PartsPerMillion quality;
+  Reason reason;
+};
+
 class Cluster {
  public:
   Cluster(const ClusterShape& shape, const std::vector<Arrival>& arrivals)
@@ -137,14 +144,15 @@ class Cluster {
     log({static_cast<std::uint64_t>(now.since_start().count()), 1, id.value(), live.prefill, live.decode});
     RequestOpened opened{id, live.due, DeadlineKind::kHard, Mode::kHandOver, shape_.floor, kExactQuality, live.tokens};
     opened.recompute = alone;
-    schedule_offers(id, live, *idle, arrival.known_before, now);
+    schedule_offers(id, live, arrival.known_before, now);
     live_[id] = live;
     result_.most_live = std::max(result_.most_live, live_.size());
     tell(live.decode, opened, now);
   }
 
   /// Chunks that are cached are coded at once; the others when prefill has come to them.
-  void schedule_offers(RequestId id, const Live& live, Instant& prefill_free, Tokens known, Instant now) {
+  void schedule_offers(RequestId id, const Live& live, Tokens known, Instant now) {
+    Instant& prefill_free = prefill_free_[live.prefill];
     const Instant accepted = now + shape_.rtt;
     tell_at(accepted, live.decode, Accepted{id, live.units, 1, unit_rows() * live.units});
     const Instant start = std::max(prefill_free, now);
@@ -172,7 +180,7 @@ class Cluster {
       tell(timed.node, event, now);
     } else {
       const Letter& letter = letters_[timed.slot];
-      fabric_.send(timed.slot, letter.from, letter.to, letter.grant.bytes, now);
+      fabric_.send({timed.slot, letter.from, letter.to, letter.grant.bytes}, now);
     }
   }
 
@@ -232,25 +240,25 @@ class Cluster {
       // One prefill at a time; the policy is not told of the others.
       Instant& free = brains_[node].compute_free;
       free = std::max(free, now) + prefill_time(shape_.prefill, live.tokens);
-      finish(node, recompute->request, free, kExactQuality, recompute->reason);
+      finish(node, {recompute->request, kExactQuality, recompute->reason}, free);
     }
   }
 
   void end(std::uint32_t node, const Complete& complete, Instant now) {
     const Duration decode = shape_.codec.decode.per_request;
-    finish(node, complete.request, std::max(now, brains_[node].decode_free) + decode, complete.quality,
-           complete.reason);
+    finish(node, {complete.request, complete.quality, complete.reason},
+           std::max(now, brains_[node].decode_free) + decode);
   }
 
-  void finish(std::uint32_t node, RequestId id, Instant at, PartsPerMillion quality, Reason reason) {
-    const auto found = live_.find(id);
+  void finish(std::uint32_t node, const Outcome& outcome, Instant at) {
+    const auto found = live_.find(outcome.request);
     const Live& live = found->second;
-    log({static_cast<std::uint64_t>(at.since_start().count()), 5, id.value(), quality.count(),
-         static_cast<std::uint64_t>(reason)});
+    log({static_cast<std::uint64_t>(at.since_start().count()), 5, outcome.request.value(), outcome.quality.count(),
+         static_cast<std::uint64_t>(outcome.reason)});
     ++result_.ended;
-    if (at <= live.due && quality >= shape_.floor) {
+    if (at <= live.due && outcome.quality >= shape_.floor) {
       ++result_.in_time;
-      quality_sum_ += static_cast<double>(quality.count()) / 1e6;
+      quality_sum_ += static_cast<double>(outcome.quality.count()) / 1e6;
     }
     result_.last_end = std::max(result_.last_end, at.since_start());
     brains_[node].tokens_waiting -= live.tokens.count();

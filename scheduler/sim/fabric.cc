@@ -33,11 +33,11 @@ std::uint32_t Fabric::pair_of(std::uint32_t from, std::uint32_t to) {
   return found->second;
 }
 
-void Fabric::send(MessageId message, std::uint32_t from, std::uint32_t to, Bytes bytes, Instant now) {
-  SLUICE_ASSERT(bytes <= kLargestMessage && !bytes.is_zero());
-  const std::uint32_t number = pair_of(from, to);
+void Fabric::send(const Message& message, Instant now) {
+  SLUICE_ASSERT(message.bytes <= kLargestMessage && !message.bytes.is_zero());
+  const std::uint32_t number = pair_of(message.from, message.to);
   Pair& pair = pairs_[number];
-  pair.queue.push_back({message, bytes.count() * kBitNanoseconds});
+  pair.queue.push_back({message.id, message.bytes.count() * kBitNanoseconds});
   if (pair.queue.size() > 1) return;
   pair.since = now;
   active_.push_back(number);

@@ -26,13 +26,21 @@ struct FabricShape {
 /// A message, as its owner numbers it.
 using MessageId = std::uint64_t;
 
+/// From a node to a node; at most 2 GB.
+struct Message {
+  MessageId id = 0;
+  std::uint32_t from = 0;
+  std::uint32_t to = 0;
+  Bytes bytes;
+};
+
 /// Threads: one.
 class Fabric {
  public:
   explicit Fabric(const FabricShape& shape);
 
-  /// Hands over a message of at most 2 GB at `now`, which never goes back.
-  void send(MessageId message, std::uint32_t from, std::uint32_t to, Bytes bytes, Instant now);
+  /// Hands over a message at `now`, which never goes back.
+  void send(const Message& message, Instant now);
   /// When the next message is through; Instant::never() when none is under way.
   Instant next() const { return ends_.empty() ? Instant::never() : ends_.front().at; }
   /// The message that is through at next(). Precondition: next() is not never().
@@ -44,12 +52,12 @@ class Fabric {
  private:
   /// Bits x 10^9, so that a rate times nanoseconds is exact.
   using Work = std::uint64_t;
-  struct Message {
+  struct Unsent {
     MessageId id = 0;
     Work left = 0;
   };
   struct Pair {
-    std::deque<Message> queue;
+    std::deque<Unsent> queue;
     std::vector<std::uint32_t> ports;
     BitsPerSecond rate;
     Instant since;

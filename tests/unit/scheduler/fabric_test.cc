@@ -36,7 +36,7 @@ TEST(Fabric, SharesAreMaxMinFair) {
     std::set<Ends> pairs;
     for (std::uint64_t i = 0; i < 1 + random.below(40); ++i) {
       const Ends ends(random.below(12), random.below(12));
-      fabric.send(i, ends.first, ends.second, Bytes(1'000), Instant());
+      fabric.send({i, ends.first, ends.second, Bytes(1'000)}, Instant());
       pairs.insert(ends);
     }
     std::map<std::pair<char, std::uint32_t>, std::uint64_t> used;
@@ -85,7 +85,7 @@ TEST(Fabric, EveryMessageComesOnceAndNoPortIsFasterThanItIs) {
       const Ends ends(random.below(4), random.below(4));
       const Bytes bytes(1 + random.below(5'000));
       sent[id] = {ends, bytes};
-      fabric.send(id, ends.first, ends.second, bytes, now);
+      fabric.send({id, ends.first, ends.second, bytes}, now);
     }
     while (fabric.next() != Instant::never()) take();
     EXPECT_EQ(come.size(), sent.size());
@@ -98,8 +98,8 @@ TEST(Fabric, EveryMessageComesOnceAndNoPortIsFasterThanItIs) {
 
 TEST(Fabric, OnePortAloneIsExact) {
   Fabric fabric(FabricShape{3, BitsPerSecond(8'000'000'000), 0, BitsPerSecond(0)});
-  fabric.send(1, 0, 2, Bytes(1'000), Instant());
-  fabric.send(2, 1, 2, Bytes(3'000), Instant());
+  fabric.send({1, 0, 2, Bytes(1'000)}, Instant());
+  fabric.send({2, 1, 2, Bytes(3'000)}, Instant());
   EXPECT_EQ(fabric.next(), Instant(Duration(2'000)));
   EXPECT_EQ(fabric.take(), 1u);
   EXPECT_EQ(fabric.next(), Instant(Duration(4'000)));
@@ -129,7 +129,7 @@ TEST(Fabric, IsAnMM1QueueWithProcessorSharing) {
       }
       came.push_back(now);
       const auto bytes = static_cast<std::uint64_t>(exponential(kMeanBytes)) + 1;
-      fabric.send(i, static_cast<std::uint32_t>(i % kSources), kSources, Bytes(bytes), now);
+      fabric.send({i, static_cast<std::uint32_t>(i % kSources), kSources, Bytes(bytes)}, now);
     }
     // A byte takes a nanosecond.
     EXPECT_NEAR(sum / static_cast<double>(done) / (kMeanBytes / (1 - load)), 1, 0.06) << load;
