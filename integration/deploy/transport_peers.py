@@ -56,7 +56,7 @@ def cell(row, key, digits):
 def page_of(result, words):
     lines = ["# Transports, measured", "",
              f"Made by `./dev bench transport {words} --write docs/benchmarks/transport.md`; the numbers are in transport.json beside it.", "",
-             f"**{result['link'].capitalize()}.** Two processes on one host of {result['cores']} virtual cores; {result['rounds']} rounds of "
+             f"**{result['link'][:1].upper() + result['link'][1:]}.** Two processes on one host of {result['cores']} virtual cores; {result['rounds']} rounds of "
              f"{result['transfers_per_round']} transfers each, all contestants in turns within each round, in another order each time. Medians ± half",
              "the distance between quartiles. 128 MiB of payload go round, so that each transfer takes cold bytes; every byte is compared afterwards",
              f"({'all were right' if result['all_bytes_right'] else 'SOME WERE WRONG'}). CPU is that of both processes, waiting included. Sluice's digests are on; nobody else has any.",
