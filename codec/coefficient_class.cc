@@ -40,9 +40,10 @@ float ClassCosts::index_bits(std::size_t coefficient_class, std::int32_t index) 
 
 float ClassCosts::refinement_bits(std::size_t stage, std::size_t universal_class, std::size_t context,
                                   std::int32_t difference) const {
-  SLUICE_ASSERT(stage >= 1 && stage <= 2 && universal_class < kClasses && std::abs(difference) <= 2);
+  SLUICE_ASSERT(stage >= 1 && stage <= 2 && universal_class < kClasses && difference >= -1 && difference <= 2);
   const kernels::RansTable& table = tables_->refinement[stage - 1][universal_class].tables[context];
-  return slots_bits_[frequency_of(table, static_cast<std::size_t>(difference + 2))];
+  const auto symbol = static_cast<std::size_t>(difference + 1);
+  return symbol < table.lookup.symbols ? slots_bits_[frequency_of(table, symbol)] : kNeverBits;
 }
 
 }  // namespace sluice::codec

@@ -43,6 +43,9 @@ constexpr ClassCode class_code(std::size_t coefficient_class) {
   return {static_cast<std::uint8_t>(table), static_cast<std::uint8_t>(octaves + 1)};
 }
 
+/// Stands for what cannot be said: more than anything that can, and finite, so that no occurrence costs nothing.
+inline constexpr float kNeverBits = 64;
+
 /// Bits that one index costs, escapes included. For rate decisions and calibration; decoders never need it.
 /// Threads: immutable.
 class ClassCosts {
@@ -50,8 +53,9 @@ class ClassCosts {
   ClassCosts();
   /// Base: index of any magnitude. Precondition: coefficient_class < kCodedClasses.
   float index_bits(std::size_t coefficient_class, std::int32_t index) const;
-  /// Refinement 1 or 2: difference -2..2 to three times a coarse index of magnitude min(|n|, 2) = context, its sign
-  /// turned with the coarse one's. Precondition: universal_class < kClasses.
+  /// Refinement 1 or 2: difference -1..2 to three times a coarse index of magnitude min(|n|, 3) = context, its sign
+  /// turned with the coarse one's; kNeverBits where the table has no slot for it. Precondition: universal_class <
+  /// kClasses.
   float refinement_bits(std::size_t stage, std::size_t universal_class, std::size_t context,
                         std::int32_t difference) const;
 

@@ -51,8 +51,8 @@ class Distribution {
 
 double sigma_of(int spread) { return std::exp2(-4.5 + spread / 4.0); }
 
-// From which |x|, in steps, index n is chosen.
-double threshold(std::int32_t n) { return n == 1 ? static_cast<double>(kernels::kZeroThreshold) : n - 0.5; }
+// From which |x|, in steps, index n of a base is chosen.
+double threshold(std::int32_t n) { return n == 1 ? (kernels::kLargestBaseZero + 0.5) / 9 : n - 0.5; }
 
 // Of two neighbours rate-distortion rounding takes the cheaper one a little beyond the middle.
 double threshold(const ClassCosts& costs, std::size_t universal_class, std::int32_t n) {
@@ -85,26 +85,26 @@ float expected_base(const ClassCosts& costs, const Distribution& values, const C
 /// Probability of each context and difference.
 using Shares = std::array<std::array<double, kernels::kRefinementSymbols>, kernels::kRefinementContexts>;
 
-// sigma in coarse steps.
-Shares refinement_shares(const Distribution& values, double sigma) {
-  Shares shares{};
+// Of refinements 1 and 2; sigma in base steps.
+std::array<Shares, 2> refinement_shares(const Distribution& values, double sigma) {
+  std::array<Shares, 2> shares{};
+  const auto put = [&](Shares& of, std::int32_t coarse, std::int32_t fine, double share) {
+    auto& row = of[static_cast<std::size_t>(std::min<std::int32_t>(coarse, kernels::kRefinementContexts - 1))];
+    const std::int32_t difference = fine - 3 * coarse;
+    // At 0 either sign of the difference occurs alike.
+    const double own = coarse == 0 ? share / 2 : share;
+    row[static_cast<std::size_t>(1 + difference)] += own;
+    if (coarse == 0) row[static_cast<std::size_t>(1 - difference)] += own;
+  };
   double from = 0;
-  for (std::int32_t fine = 0; from < kNearlyAll; ++fine) {
-    const double to = values.below(threshold(fine + 1) / 3 / sigma);
-    const auto put = [&](std::int32_t coarse, double share) {
-      const std::int32_t difference = std::clamp(fine - 3 * coarse, -2, 2);
-      // At 0 either sign of the difference occurs alike.
-      auto& row = shares[static_cast<std::size_t>(std::min(coarse, 2))];
-      row[static_cast<std::size_t>(difference + 2)] += coarse == 0 ? share / 2 : share;
-      if (coarse == 0) row[static_cast<std::size_t>(2 - difference)] += share / 2;
-    };
-    if (fine == 2) {  // the coarse dead zone ends inside
-      const double split = values.below(threshold(1) / sigma);
-      put(0, split - from);
-      put(1, to - split);
-    } else {
-      put((fine + 1) / 3, to - from);
-    }
+  for (std::int32_t last = 0; from < kNearlyAll; ++last) {
+    const double end = last == 0   ? double{kernels::kZeroThreshold}
+                       : last == 1 ? double{kernels::kOneThreshold}
+                                   : last + 0.5;
+    const double to = values.below(end / 9 / sigma);
+    const std::int32_t middle = kernels::coarser_magnitude(last, 3);
+    put(shares[0], kernels::coarser_magnitude(last, 9), middle, to - from);
+    put(shares[1], middle, last, to - from);
     from = to;
   }
   return shares;
@@ -114,8 +114,8 @@ float expected_refinement(const ClassCosts& costs, std::size_t stage, std::size_
                           const Shares& shares) {
   double bits = 0;
   for (std::size_t context = 0; context < shares.size(); ++context) {
-    for (std::int32_t difference = -2; difference <= 2; ++difference) {
-      bits += shares[context][static_cast<std::size_t>(difference + 2)] *
+    for (std::int32_t difference = -1; difference <= 2; ++difference) {
+      bits += shares[context][static_cast<std::size_t>(difference + 1)] *
               costs.refinement_bits(stage, universal_class, context, difference);
     }
   }
@@ -132,7 +132,7 @@ ExpectedCosts::ExpectedCosts() {
     const Distribution values(kExponents[shape]);
     for (int spread = -kBelow; spread < static_cast<int>(kSpreads) + kAbove; ++spread) {
       const double sigma = sigma_of(spread);
-      const std::array shares{refinement_shares(values, sigma), refinement_shares(values, 3 * sigma)};
+      const std::array<Shares, 2> shares = refinement_shares(values, sigma);
       // Every class of the shape that this spread is not too far from.
       const int last = std::min(spread + kBelow, static_cast<int>(kSpreads) - 1);
       for (int own = std::max(spread - kAbove, 0); own <= last; ++own) {

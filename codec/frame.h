@@ -19,7 +19,7 @@
 namespace sluice::codec {
 
 inline constexpr std::uint32_t kFrameMagic = 0x464B4C53;  ///< "SLKF" in little-endian bytes
-inline constexpr std::uint16_t kFrameVersion = 2;
+inline constexpr std::uint16_t kFrameVersion = 3;
 inline constexpr std::size_t kFrameHeaderSize = 96;
 /// Stages of the nested bitstream, in the order in which they are decoded.
 inline constexpr std::array kStageParts = {Part::kBase, Part::kRefinement1, Part::kRefinement2};

@@ -6,7 +6,8 @@ Needs numpy and scipy. The numbers are checked in because both ends must have th
 this is ever computed by the codec.
 
 Model of a channel: a generalised Gaussian of shape b and standard deviation sigma, in units of the base step.
-Classes: 4 shapes x 38 spreads, sigma = 2^(-4.5 + i/4). Cells: |x| < 0.6 is 0, else rounded half up.
+Classes: 4 shapes x 38 spreads, sigma = 2^(-4.5 + i/4). Cells of a base table: |x| < 0.6 is 0, else rounded half up. Cells of the last
+stage, of nine to a base step: below 0.6 0, below 1.65 1, else rounded half up; coarser stages take them as they are.
 """
 import numpy as np
 from scipy.special import gamma, gammainc
@@ -14,6 +15,7 @@ from scipy.special import gamma, gammainc
 SHAPES = (0.6, 0.9, 1.3, 2.0)
 SPREADS, FIRST_LOG2, SPACING = 38, -4.5, 0.25
 SLOTS, LARGEST, NEGLIGIBLE = 256, 31, 0.3
+MOST = 5000  # magnitudes of the last stage that are looked at
 
 
 def distribution(shape, log2_sigma):
@@ -44,16 +46,28 @@ def base_table(cumulative):
     return largest, allocate(np.array([zero, *side[:largest], escape]), [1] + [2] * largest + [1])
 
 
-def refinement_tables(cumulative):
-    """Frequencies of the difference -2..2 for coarse 0, 1 and >= 2; cumulative in units of the coarse step."""
-    zero = np.diff(cumulative(np.array([-0.6, -0.5, -0.2, 0.2, 0.5, 0.6])))
-    one = np.diff(cumulative(np.array([0.6, 5 / 6, 7 / 6, 1.5])))
-    more = sum(np.diff(cumulative(n + np.array([-0.5, -1 / 6, 1 / 6, 0.5]))) for n in range(2, 60))
-    tables = [(zero + zero[::-1]) / 2 / max(zero.sum(), 1e-300)]
-    for inner in (one, more):
-        inner = inner / inner.sum() if inner.sum() > 1e-9 else np.array([0.6, 0.3, 0.1])
-        tables.append(np.array([0, *inner, 0]))
-    return [allocate(np.maximum(table, 1e-6), [1] * 5) for table in tables]
+def coarser(last, ratio):
+    """Magnitude of a stage for one of the last stage."""
+    return last if ratio == 1 else (last - (last == 5) + ratio // 2) // ratio
+
+
+def refinement_tables(cumulative, coarse_ratio, fine_ratio):
+    """Frequencies of the difference -1..2 for coarse 0, 1, 2 and >= 3; cumulative in steps of the last stage."""
+    last = np.arange(MOST)
+    share = np.diff(cumulative(np.concatenate([[0, 0.6, 1.65], last[2:] + 0.5])))
+    coarse, fine = coarser(last, coarse_ratio), coarser(last, fine_ratio)
+    context, difference, tables = np.minimum(coarse, 3), fine - 3 * coarse, []
+    for own in range(4):
+        table = np.array([share[(context == own) & (difference == d)].sum() for d in (-1, 0, 1, 2)])
+        said = np.array([1, 1, 1, own == 1 and fine_ratio == 1], bool)
+        if own == 0:
+            table[0] = table[2] = table[2] / 2
+        table = table / table.sum() if table.sum() > 1e-9 else said * 0.3
+        frequency = np.zeros(4, int)
+        frequency[said] = allocate(np.maximum(table[said], 1e-6), [1] * said.sum())
+        assert not table[~said].any()
+        tables.append(frequency)
+    return tables
 
 
 def main():
@@ -63,8 +77,9 @@ def main():
             log2_sigma = FIRST_LOG2 + SPACING * index
             largest, frequency = base_table(distribution(shape, log2_sigma))
             base.append([largest, *frequency])
-            first.append(np.concatenate(refinement_tables(distribution(shape, log2_sigma))))
-            second.append(np.concatenate(refinement_tables(distribution(shape, log2_sigma + np.log2(3)))))
+            last = distribution(shape, log2_sigma + np.log2(9))
+            first.append(np.concatenate(refinement_tables(last, 9, 3)))
+            second.append(np.concatenate(refinement_tables(last, 3, 1)))
     print("// Written by codec/generate_static_tables.py; do not edit. Universal frequency tables, FORMAT.md section 4.3.")
     print("#include \"codec/static_tables.h\"\n\nnamespace sluice::codec {\n\n// clang-format off")
     flat = [number for row in base for number in row]

@@ -36,13 +36,10 @@ struct RunInput {
 
 // Quantises one run of one column at all stages.
 void quantize_run(const kernels::KernelTable& kernels, const RunInput& run, PlaneFit& out) {
-  std::array<float, kNestedStages> scales;
-  std::array<std::int16_t*, kNestedStages> indices;
-  for (std::size_t stage = 0; stage < kNestedStages; ++stage) {
-    scales[stage] = kStageScale[stage] / run.step;
-    indices[stage] = out.indices[stage].data() + run.offset;
-  }
-  kernels.quantize_stages(run.values, {.mean = run.mean, .scales = scales}, indices);
+  const auto part = [&](std::size_t stage) {
+    return std::span(out.indices[stage]).subspan(run.offset, run.values.size());
+  };
+  kernels.quantize(run.values, {.mean = run.mean, .scale = kFinestScale / run.step}, {part(0), part(1), part(2)});
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ float from_bf16(std::uint16_t bits);
 
 /// Steps of every stage, as fractions of the base step: 1, 1/3, 1/9.  Normative as decoded values follow from it.
 inline constexpr std::array<float, kNestedStages> kStageStep{1.0F, 1.0F / 3.0F, 1.0F / 9.0F};
-inline constexpr std::array<float, kNestedStages> kStageScale{1.0F, 3.0F, 9.0F};
+/// Steps of the last stage in one of the base.
+inline constexpr float kFinestScale = 9.0F;
 
 /// One plane. Reused from plane to plane; grows once.
 struct PlaneFit {

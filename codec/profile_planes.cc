@@ -1,12 +1,25 @@
 #include "codec/profile_planes.h"
 
-#include <array>
+#include <algorithm>
+#include <span>
 
 #include "base/assert.h"
 #include "codec/coefficient_class.h"
 #include "codec/plane_fit.h"
 
 namespace sluice::codec {
+namespace {
+
+// Where a coarser stage was silent its index is not the value's own, and a refinement moves by one step at most, which
+// every context can say.
+void keep_within_reach(std::span<const std::int16_t> coarse, std::int32_t most, std::span<std::int16_t> fine) {
+  for (std::size_t i = 0; i < fine.size(); ++i) {
+    const std::int32_t from = 3 * coarse[i];
+    fine[i] = static_cast<std::int16_t>(std::clamp<std::int32_t>(fine[i], from - most, from + most));
+  }
+}
+
+}  // namespace
 
 std::vector<kernels::RansTable> make_token_class_tables(const ProfileContents& contents) {
   std::vector<kernels::RansTable> tables(contents.layers.count());
@@ -98,24 +111,20 @@ Result<void> ProfilePlanes::quantize_piece(std::size_t stream, std::size_t offse
   const auto class_at = [&](std::size_t stage) {
     return profile_->classes(level_, stage, stream)[group * contents.width() + channel];
   };
-  float largest = 0;
-  if (stages == 1 && class_at(0) != kSilentClass) {
-    const std::span<std::int16_t> indices = std::span(indices_[0]).subspan(offset, count);
-    largest = kernels_->quantize_priced(values, {.scale = scale, .prices = prices_.of(class_at(0))}, indices);
-  } else {
-    std::array<float, kNestedStages> scales;
-    std::array<std::int16_t*, kNestedStages> indices;
-    std::uint32_t silent = 0;
-    for (std::size_t stage = 0; stage < stages; ++stage) {
-      scales[stage] = scale * kStageScale[stage];
-      indices[stage] = indices_[stage].data() + offset;
-      if (class_at(stage) == kSilentClass) silent |= 1U << stage;
-    }
-    largest = kernels_->quantize_stages(values, {.scales = std::span(scales).first(stages), .silent = silent},
-                                        std::span(indices).first(stages));
+  const auto part = [&](std::size_t stage) { return std::span(indices_[stage]).subspan(offset, count); };
+  bool follows_silence = class_at(0) == kSilentClass;
+  const float largest =
+      stages == 1 && !follows_silence
+          ? kernels_->quantize_priced(values, {.scale = scale, .prices = prices_.of(class_at(0))}, part(0))
+          : kernels_->quantize(values, {.mean = 0, .scale = scale * kFinestScale}, {part(0), part(1), part(2)});
+  if (follows_silence) std::ranges::fill(part(0), std::int16_t{0});
+  for (std::size_t stage = 1; stage < stages; ++stage) {
+    const bool is_silent = class_at(stage) == kSilentClass;
+    follows_silence = follows_silence || is_silent;
+    if (follows_silence) keep_within_reach(part(stage - 1), is_silent ? 0 : 1, part(stage));
   }
   constexpr float kMargin = 2;
-  const float reach = static_cast<float>(kernels::kLargestIndex) / kStageScale[stages - 1] - kMargin;
+  const float reach = static_cast<float>(kernels::kLargestIndex) / (stages == 1 ? 1.0F : kFinestScale) - kMargin;
   if (!(largest * scale <= reach)) return Error{ErrorCode::kUnsupported, 0, "value beyond the profile's steps"};
   return {};
 }

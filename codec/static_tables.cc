@@ -33,7 +33,7 @@ void fill_refinement(const std::array<std::uint8_t, kRefinementNumbers>& numbers
       std::copy_n(next, own.size(), own.begin());
       next += static_cast<std::ptrdiff_t>(own.size());
     }
-    SLUICE_ASSERT(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2]}, contexts));
+    SLUICE_ASSERT(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2], frequencies[3]}, contexts));
   }
 }
 

@@ -1,7 +1,8 @@
 // Columns to integers in steps and back; nested symbols. A column is one channel of consecutive tokens.
-// An index n stands for n * step; |n| is zero below 0.6 steps, else |x| / step rounded half up. Stage k has the step
-// S / 3^k and its index is sent as its difference to three times the coarser one: in [-2, 2] by construction.
-// Source: FORMAT.md section 5; the ratio and the threshold after the measurements named there.
+// An index n stands for n * step; stage k has the step S / 3^k, and its index is sent as its difference to three times
+// the coarser one. Values are rounded once, to steps of the last stage; coarser indices follow from that one, so that
+// every cell of a stage lies in one cell of the stage before and no value has two codes.
+// Source: FORMAT.md sections 4.2 and 5; the ratio and the thresholds after docs/decisions/0008.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +11,17 @@
 
 namespace sluice::kernels {
 
+/// In steps of the last stage: below the first |x| is 0, below the second 1; from there on it is rounded half up.
 inline constexpr float kZeroThreshold = 0.6F;
+inline constexpr float kOneThreshold = 1.65F;
 inline constexpr std::int32_t kLargestIndex = 32767;
-/// Refinement symbols: difference + 2, its sign turned with the coarse index's.
-inline constexpr std::uint32_t kRefinementSymbols = 5;
-/// Contexts of a refinement: coarse index 0, +-1, or larger.
-inline constexpr std::uint32_t kRefinementContexts = 3;
+/// Largest magnitude of the last stage that is 0 at the base; a third of it, rounded, would be 2 at the stage between,
+/// which lies in the base's cell 1.
+inline constexpr std::int32_t kLargestBaseZero = 5;
+/// Refinement symbols: difference + 1, its sign turned with the coarse index's.
+inline constexpr std::uint32_t kRefinementSymbols = 4;
+/// Contexts of a refinement: coarse magnitude 0, 1, 2, or larger.
+inline constexpr std::uint32_t kRefinementContexts = 4;
 
 /// Sums over one column, from which mean and spread follow.
 struct ColumnMoments {
@@ -30,29 +36,24 @@ struct ColumnMoments {
 inline constexpr std::size_t kMomentLanes = 32;
 using MomentsFn = ColumnMoments(std::span<const float> column);
 
-/// (x - mean) * scale to an index, saturated at +-kLargestIndex.
-/// Exact: fp32 in this order of operations, no fma.  Precondition: finite values.  Threads: pure.
+/// Magnitude of the base (ratio 9) or the middle stage (ratio 3) that a magnitude of the last stage lies in.
+constexpr std::int32_t coarser_magnitude(std::int32_t last, std::int32_t ratio) {
+  return (last - (last == kLargestBaseZero ? 1 : 0) + ratio / 2) / ratio;
+}
+
+/// What a column is measured in.
 struct QuantizeScale {
   float mean = 0;
-  float scale = 1;  ///< steps per unit of value
+  float scale = 1;  ///< steps of the last stage per unit of value
 };
-using QuantizeFn = void(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out);
-
-/// Stages of one column at once. Bit k of `silent`: stage k has no indices of its own, a base is then 0 and a finer one
-/// three times the coarser.
-struct StagesScale {
-  float mean = 0;
-  std::span<const float> scales;  ///< [stages], of the base first
-  std::uint32_t silent = 0;
+/// One column each, as long as the values.
+struct NestedColumns {
+  std::span<std::int16_t> base, middle, last;
 };
-inline constexpr std::size_t kQuantizeStages = 3;
-
-/// Stage by stage as QuantizeFn, each but the base then held within two of three times the coarser one. out[stage] =
-/// column.size() indices. Returns the largest magnitude of x - mean, infinity or NaN if one is not finite.
-/// Precondition: for indices that mean anything, magnitudes of at most kLargestIndex / 9 in a base of three stages,
-/// and a third of kLargestIndex in one of two.  Threads: pure.
-using QuantizeStagesFn = float(std::span<const float> column, const StagesScale& by,
-                               std::span<std::int16_t* const> out);
+/// (x - mean) * scale to the indices of all stages, saturated at +-kLargestIndex. Returns the largest magnitude of
+/// x - mean, infinity or NaN if one is not finite; indices then mean nothing.
+/// Exact: fp32 in this order of operations, no fma.  Threads: pure.
+using QuantizeFn = float(std::span<const float> column, QuantizeScale by, const NestedColumns& out);
 
 /// What an index of magnitude n < kPricedIndices costs, in squared steps; larger ones are rounded to the nearest.
 inline constexpr std::int32_t kPricedIndices = 64;
@@ -80,11 +81,11 @@ using FoldFn = std::size_t(std::span<const std::int16_t> indices, std::uint32_t 
 using UnfoldFn = std::size_t(std::span<const std::uint8_t> symbols, std::uint32_t largest,
                              std::span<std::int16_t> indices);
 
-/// fine = 3 * coarse + difference, difference in [-2, 2], as symbols and contexts.
+/// fine = 3 * coarse + difference, difference in [-1, 2] for coarse >= 0 and in [-2, 1] below, as symbols and contexts.
 /// Precondition: |coarse| <= kLargestIndex / 3.
 using FoldRefinementFn = void(std::span<const std::int16_t> coarse, std::span<const std::int16_t> fine,
                               std::span<std::uint8_t> symbols, std::span<std::uint8_t> contexts);
-/// Contexts of a coarse column: min(|n|, 2).
+/// Contexts of a coarse column: min(|n|, 3).
 using ContextFn = void(std::span<const std::int16_t> coarse, std::span<std::uint8_t> contexts);
 /// Replaces coarse indices by fine ones.  Precondition: symbols below kRefinementSymbols.
 using RefineFn = void(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indices);

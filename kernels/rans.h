@@ -16,8 +16,8 @@ inline constexpr std::uint32_t kRansSlots = 256;
 inline constexpr std::uint32_t kRansStart = 1U << 16U;
 inline constexpr std::size_t kRansMaxSymbols = 64;
 /// Symbols that are coded by context: of so many kinds, in so many contexts.
-inline constexpr std::size_t kRansContexts = 3;
-inline constexpr std::size_t kRansContextSymbols = 5;
+inline constexpr std::size_t kRansContexts = 4;
+inline constexpr std::size_t kRansContextSymbols = 4;
 
 /// A distribution as byte tables, for coders that search in registers instead of memory. Entries are of the symbols
 /// from `first`, the lowest of frequency above 0, on. A tree of depth d has its root at 1 and the children of i at 2i,
@@ -113,7 +113,7 @@ bool is_finished(const RansReader& reader);
 using RansEncodeFn = void(RansWriter& writer, const RansTable& table, std::span<const std::uint8_t> symbols);
 using RansDecodeFn = void(RansReader& reader, const RansTable& table, std::span<std::uint8_t> symbols);
 
-/// A run whose symbols have one table, or one of three each: that of contexts[i] < kRansContexts.
+/// A run whose symbols have one table, or one of several each: that of contexts[i] < kRansContexts.
 template <typename Symbol>
 struct BasicRansRun {
   const RansTable* table = nullptr;          ///< or

@@ -36,7 +36,6 @@ struct KernelTable {
   SynthesizeFn* synthesize = nullptr;
   MomentsFn* moments = nullptr;
   QuantizeFn* quantize = nullptr;
-  QuantizeStagesFn* quantize_stages = nullptr;
   QuantizePricedFn* quantize_priced = nullptr;
   AddFeatureFn* add_feature = nullptr;
   DequantizeFn* dequantize = nullptr;

@@ -11,6 +11,7 @@ namespace {
 
 /// From this spread on a wide class costs less than the universal one of the same spread.
 constexpr int kWidePays = 34;
+constexpr std::int32_t kSymbols = kernels::kRefinementSymbols;
 
 std::vector<std::uint8_t> row_minima(const Samples& bits) {
   std::vector<std::uint8_t> chosen(static_cast<std::size_t>(bits.rows()));
@@ -36,7 +37,7 @@ CodeBook::CodeBook() : index_bits_(kCountedBins, static_cast<Eigen::Index>(kCode
     for (std::size_t each = 0; each < kClasses; ++each) {
       for (std::int32_t at = 0; at < kRefinementBins; ++at) {
         bits(at, static_cast<Eigen::Index>(each)) =
-            costs_.refinement_bits(stage, each, static_cast<std::size_t>(at / 5), at % 5 - 2);
+            costs_.refinement_bits(stage, each, static_cast<std::size_t>(at / kSymbols), at % kSymbols - 1);
       }
     }
   }
@@ -50,6 +51,13 @@ float CodeBook::bits(std::uint8_t coefficient_class, std::int32_t index) const {
 
 Eigen::Index CodeBook::bin(std::int32_t index) {
   return std::clamp(index, -kCountedIndex, kCountedIndex) + kCountedIndex;
+}
+
+Eigen::Index CodeBook::refinement_bin(std::int32_t coarse, std::int32_t fine) {
+  const std::int32_t difference = (fine - 3 * coarse) * (coarse < 0 ? -1 : 1);
+  SLUICE_ASSERT(difference >= -1 && difference <= 2);
+  constexpr std::int32_t kLastContext = kernels::kRefinementContexts - 1;
+  return std::min(std::abs(coarse), kLastContext) * kSymbols + difference + 1;
 }
 
 std::vector<std::uint8_t> CodeBook::cheapest(const Samples& counts) const {

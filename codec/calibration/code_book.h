@@ -17,7 +17,8 @@ namespace sluice::codec::calibration {
 inline constexpr std::int32_t kCountedIndex = 127;
 inline constexpr Eigen::Index kCountedBins = 2 * kCountedIndex + 1;
 /// Contexts x differences of a refinement.
-inline constexpr Eigen::Index kRefinementBins = 15;
+inline constexpr Eigen::Index kRefinementBins =
+    Eigen::Index{kernels::kRefinementContexts} * kernels::kRefinementSymbols;
 
 /// Threads: immutable.
 class CodeBook {
@@ -28,6 +29,9 @@ class CodeBook {
   float bits(std::uint8_t coefficient_class, std::int32_t index) const;
   /// Bin of an index: magnitudes beyond kCountedIndex count as that.
   static Eigen::Index bin(std::int32_t index);
+
+  /// Bin of a refinement, of [0, kRefinementBins).
+  static Eigen::Index refinement_bin(std::int32_t coarse, std::int32_t fine);
 
   /// Cheapest class for each row of counts [rows][kCountedBins].  Shape: result [rows].
   std::vector<std::uint8_t> cheapest(const Samples& counts) const;

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "codec/calibration/token_classifier.h"
+#include "codec/plane_fit.h"
 #include "kernels/table.h"
 
 namespace sluice::codec::calibration {
@@ -63,12 +64,23 @@ Samples in_steps(const StreamInput& input, const Order& order) {
   return x.cwiseMax(-kMostSteps).cwiseMin(kMostSteps);
 }
 
-/// The codec's plain quantiser, column by column.
-Indices plain_indices(const Samples& x, float scale) {
-  Indices indices(x.rows(), x.cols());
-  kernels::ref_kernels().quantize(std::span(x.data(), static_cast<std::size_t>(x.size())), {0, scale},
-                                  std::span(indices.data(), static_cast<std::size_t>(indices.size())));
+/// The codec's nested quantiser, column by column.
+std::array<Indices, kNestedStages> nested_indices(const Samples& x) {
+  std::array<Indices, kNestedStages> indices;
+  const auto size = static_cast<std::size_t>(x.size());
+  for (Indices& each : indices) each.resize(x.rows(), x.cols());
+  const auto all = [&](std::size_t stage) { return std::span(indices[stage].data(), size); };
+  kernels::ref_kernels().quantize(std::span(x.data(), size), {0, kFinestScale}, {all(0), all(1), all(2)});
   return indices;
+}
+
+/// What rounding by rate starts from.
+Indices plain_indices(const Samples& x) {
+  return x.unaryExpr([](float value) {
+    const float magnitude = std::fabs(value);
+    return static_cast<std::int16_t>(
+        std::copysign(magnitude < kernels::kZeroThreshold ? 0.0F : std::floor(magnitude + 0.5F), value));
+  });
 }
 
 /// The encoder's rounding of a base without refinements, each coefficient and token class by its entropy class.
@@ -176,7 +188,7 @@ double reconstruct(const StreamInput& input, const Order& order, const Indices& 
 
 void code_single(const CodeBook& book, const StreamInput& input, const Order& order, StreamOutput& out) {
   const Samples x = in_steps(input, order);
-  Indices indices = plain_indices(x, 1);
+  Indices indices = plain_indices(x);
   for (int round = 0; round < kRounds; ++round) {
     out.classes[0] = choose(book, indices, order, round + 1 == kRounds);
     round_by_rate(book.prices(), out.classes[0], x, order, indices);
@@ -201,9 +213,7 @@ double code_refinement(const CodeBook& book, const Refinement& refinement, const
     const auto coarse = indices_of(*refinement.coarse, order, static_cast<std::size_t>(row));
     const auto fine = indices_of(*refinement.fine, order, static_cast<std::size_t>(row));
     for (std::size_t i = 0; i < coarse.size(); ++i) {
-      const int difference = (fine[i] - 3 * coarse[i]) * (coarse[i] < 0 ? -1 : 1);
-      SLUICE_ASSERT(std::abs(difference) <= 2);
-      counts(row, std::min(std::abs(coarse[i]), 2) * 5 + difference + 2) += 1;
+      counts(row, CodeBook::refinement_bin(coarse[i], fine[i])) += 1;
     }
   }
   chosen = book.cheapest_refinement(refinement.stage, counts);
@@ -221,21 +231,19 @@ double code_refinement(const CodeBook& book, const Refinement& refinement, const
 
 void code_nested(const CodeBook& book, const StreamInput& input, const Order& order, StreamOutput& out) {
   const Samples x = in_steps(input, order).cwiseMax(-kMostNestedSteps).cwiseMin(kMostNestedSteps);
-  Indices coarse = plain_indices(x, 1);
-  out.classes[0] = choose(book, coarse, order, false);
-  out.cost[0].bits = bits_of(book, out.classes[0], coarse, order);
-  out.cost[0].squared_error = reconstruct(input, order, coarse, 1, out.decoded);
+  const std::array<Indices, kNestedStages> indices = nested_indices(x);
+  out.classes[0] = choose(book, indices[0], order, false);
+  out.cost[0].bits = bits_of(book, out.classes[0], indices[0], order);
+  out.cost[0].squared_error = reconstruct(input, order, indices[0], 1, out.decoded);
   StreamInput finer = input;
   Samples refined;
   float scale = 1;
   for (std::size_t stage = 1; stage < input.stages; ++stage) {
     scale *= 3;
     finer.step = input.step / scale;
-    const Indices fine = plain_indices(x, scale);
-    const Refinement refinement{stage, &coarse, &fine};
+    const Refinement refinement{stage, &indices[stage - 1], &indices[stage]};
     out.cost[stage].bits = out.cost[stage - 1].bits + code_refinement(book, refinement, order, out.classes[stage]);
-    out.cost[stage].squared_error = reconstruct(finer, order, fine, 1, refined);
-    coarse = fine;
+    out.cost[stage].squared_error = reconstruct(finer, order, indices[stage], 1, refined);
   }
 }
 

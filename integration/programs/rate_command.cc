@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "codec/decoder.h"
 #include "codec/encoder.h"
 #include "codec/rate.h"
 #include "integration/codec_inspection.h"
@@ -128,12 +129,59 @@ Result<std::vector<LevelRate>> rates_of(const Material& material) {
   return rates;
 }
 
-/// Bytes of the first r + 1 stages together, and of a base alone that has the step of the last of them. Without a
-/// profile both decode to the same values, but for the rounding of steps to bf16.
-struct NestingPrice {
-  std::array<std::uint64_t, codec::kNestedStages> nested{};
-  std::array<std::uint64_t, codec::kNestedStages> single{};
+/// Bytes, and square errors of all values of K and of V, of something coded.
+struct Cost {
+  std::uint64_t bytes = 0;
+  std::array<double, 2> square_errors{};
 };
+
+/// Of the first r + 1 stages together, and of a base alone that has the step of the last of them.
+struct NestingPrice {
+  std::array<Cost, codec::kNestedStages> nested{};
+  std::array<Cost, codec::kNestedStages> single{};
+};
+
+double square_error(const kernels::KernelTable& kernels, const kernels::UnitView& given, const kernels::UnitView& back,
+                    std::size_t side) {
+  const std::uint64_t tokens = given.shape.tokens.count();
+  std::vector<float> wanted(tokens * given.shape.row_values()), found = wanted;
+  double sum = 0;
+  for (std::size_t layer = 0; layer < given.shape.layers.count(); ++layer) {
+    kernels.gather((side == 0 ? given.k : given.v)[layer], given.shape, {0, tokens}, wanted);
+    kernels.gather((side == 0 ? back.k : back.v)[layer], given.shape, {0, tokens}, found);
+    for (std::size_t i = 0; i < wanted.size(); ++i) sum += std::pow(double{wanted[i]} - double{found[i]}, 2);
+  }
+  return sum;
+}
+
+/// Codes one unit and adds what each prefix of its stages costs, of as many as there are `costs`.
+Result<void> add_prefixes(const Material& material, const UnitPlace& place, codec::Encoder& encoder,
+                          std::span<Cost> costs) {
+  const integration::KvSlice slice = material.planes->slice(place.tokens, place.layers);
+  const kernels::UnitView unit = slice.view();
+  const codec::UnitContext context = material.context(place);
+  std::vector<std::byte> room(codec::Encoder::max_nested_size(unit.shape).count());
+  SLUICE_ASSIGN(const codec::EncodedUnit coded, encoder.encode(unit, context, room));
+  SLUICE_ASSIGN(codec::Decoder decoder, codec::Decoder::open(*material.kernels));
+  SLUICE_ASSIGN(KvPlanes back, KvPlanes::allocate(unit.shape));
+  const integration::MutableKvSlice out =
+      back.mutable_slice({TokenIndex(0), unit.shape.tokens}, {LayerIndex(0), unit.shape.layers});
+  const integration::KvSlice decoded =
+      back.slice({TokenIndex(0), unit.shape.tokens}, {LayerIndex(0), unit.shape.layers});
+  std::vector<std::span<const std::byte>> frames;
+  std::uint64_t sum = 0;
+  for (std::size_t stage = 0; stage < costs.size(); ++stage) {
+    const codec::EncodedPart& part = coded.parts()[stage];
+    frames.push_back(std::span(room).subspan(part.offset.count(), part.size.count()));
+    sum += part.size.count();
+    SLUICE_TRY(decoder.decode(frames, unit.shape, context, out.view()));
+    costs[stage].bytes += sum;
+    for (std::size_t side = 0; side < 2; ++side) {
+      costs[stage].square_errors[side] += square_error(*material.kernels, unit, decoded.view(), side);
+    }
+  }
+  return {};
+}
 
 Result<NestingPrice> price_of_nesting(const Material& material) {
   NestingPrice price;
@@ -143,26 +191,24 @@ Result<NestingPrice> price_of_nesting(const Material& material) {
     options.key_step /= divisor;
     options.value_step /= divisor;
     SLUICE_ASSIGN(codec::Encoder encoder, codec::Encoder::open(*material.kernels, options));
-    std::vector<std::byte> room;
     for (const UnitPlace& place : material.units) {
-      const integration::KvSlice slice = material.planes->slice(place.tokens, place.layers);
-      room.resize(codec::Encoder::max_nested_size(slice.view().shape).count());
-      SLUICE_ASSIGN(const codec::EncodedUnit coded, encoder.encode(slice.view(), material.context(place), room));
-      price.single[stage] += coded.parts()[0].size.count();
-      std::uint64_t sum = 0;
-      for (std::size_t i = 0; stage == 0 && i < coded.stages; ++i) {
-        sum += coded.parts()[i].size.count();
-        price.nested[i] += sum;
-      }
+      SLUICE_TRY(add_prefixes(material, place, encoder, std::span(price.single).subspan(stage, 1)));
+      if (stage == 0) SLUICE_TRY(add_prefixes(material, place, encoder, price.nested));
     }
   }
   return price;
 }
 
+nlohmann::json told_costs(std::span<const Cost> costs) {
+  nlohmann::json told = nlohmann::json::array();
+  for (const Cost& cost : costs) told.push_back({{"bytes", cost.bytes}, {"square_errors", cost.square_errors}});
+  return told;
+}
+
 void tell(bool json, const std::vector<LevelRate>& rates, const std::optional<NestingPrice>& nesting,
           const kernels::KvShape& shape) {
   nlohmann::json told = {{"levels", nlohmann::json::array()}};
-  if (nesting) told["nesting"] = {{"nested_bytes", nesting->nested}, {"single_bytes", nesting->single}};
+  if (nesting) told["nesting"] = {{"nested", told_costs(nesting->nested)}, {"single", told_costs(nesting->single)}};
   std::vector<double> all;
   for (const LevelRate& rate : rates) {
     nlohmann::json row = summary(rate.errors);
@@ -185,9 +231,9 @@ void tell(bool json, const std::vector<LevelRate>& rates, const std::optional<Ne
                 100 * row["error_p99"].get<double>());
   }
   for (std::size_t stage = 1; nesting && stage < nesting->nested.size(); ++stage) {
-    const auto single = static_cast<double>(nesting->single[stage]);
+    const auto single = static_cast<double>(nesting->single[stage].bytes);
     std::printf("%zu stages take %+.2f %% more than one of the same step\n", stage + 1,
-                100 * (static_cast<double>(nesting->nested[stage]) / single - 1));
+                100 * (static_cast<double>(nesting->nested[stage].bytes) / single - 1));
   }
   std::printf("all %zu parts: median %.2f %%, p99 %.2f %%, max %.2f %%\n", all.size(),
               100 * told["error_median"].get<double>(), 100 * told["error_p99"].get<double>(),

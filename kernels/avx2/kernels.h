@@ -22,7 +22,6 @@ ToRowsFn to_rows;
 ToColumnsFn to_columns;
 MomentsFn moments;
 QuantizeFn quantize;
-QuantizeStagesFn quantize_stages;
 QuantizePricedFn quantize_priced;
 AddFeatureFn add_feature;
 FoldFn fold;

@@ -67,14 +67,14 @@ __m256i with_sign_of(__m256i bits, __m256i index) {
   return _mm256_sign_epi32(index, _mm256_or_si256(bits, _mm256_set1_epi32(1)));
 }
 
-__m256i quantize_steps(__m256 steps) {
-  const __m256i bits = _mm256_castps_si256(steps), magnitude = limited_magnitude(bits);
-  const __m256i threshold = _mm256_set1_epi32(std::bit_cast<std::int32_t>(kZeroThreshold));
-  return with_sign_of(bits, _mm256_andnot_si256(_mm256_cmpgt_epi32(threshold, magnitude), rounded(magnitude)));
-}
-
-__m256i quantize_eight(__m256 values, __m256 mean, __m256 scale) {
-  return quantize_steps(_mm256_mul_ps(_mm256_sub_ps(values, mean), scale));
+// Index of the last stage, without sign.
+__m256i last_magnitude(__m256i bits) {
+  const __m256i zero = _mm256_set1_epi32(std::bit_cast<std::int32_t>(kZeroThreshold));
+  const __m256i one = _mm256_set1_epi32(std::bit_cast<std::int32_t>(kOneThreshold));
+  const __m256i magnitude = limited_magnitude(bits);
+  const __m256i is_one = _mm256_cmpgt_epi32(one, magnitude);
+  const __m256i either = _mm256_blendv_epi8(rounded(magnitude), _mm256_set1_epi32(1), is_one);
+  return _mm256_andnot_si256(_mm256_cmpgt_epi32(zero, magnitude), either);
 }
 
 __m256i magnitude_bits(__m256 values) {
@@ -110,7 +110,7 @@ __m256i sign_of(__m256i indices) { return _mm256_or_si256(indices, _mm256_set1_e
 
 __m256i contexts_of(const std::int16_t* indices) {
   const auto half = [](const std::int16_t* from) {
-    return _mm256_min_epu16(magnitude_of(load(from)), _mm256_set1_epi16(2));
+    return _mm256_min_epu16(magnitude_of(load(from)), _mm256_set1_epi16(3));
   };
   return pack_bytes(half(indices), half(indices + 16));
 }
@@ -149,32 +149,24 @@ ColumnMoments moments(std::span<const float> column) {
   return result;
 }
 
-void quantize(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out) {
-  SLUICE_ASSERT(out.size() == column.size());
+float quantize(std::span<const float> column, QuantizeScale by, const NestedColumns& out) {
+  const std::size_t size = column.size();
+  SLUICE_ASSERT(out.base.size() == size && out.middle.size() == size && out.last.size() == size);
   const __m256 mean = _mm256_set1_ps(by.mean), scale = _mm256_set1_ps(by.scale);
-  map_blocks<16>(column.data(), out.data(), column.size(), [&](const float* in, std::int16_t* to) {
-    store(to, pack_words(quantize_eight(_mm256_loadu_ps(in), mean, scale),
-                         quantize_eight(_mm256_loadu_ps(in + kFloats), mean, scale)));
-  });
-}
-
-float quantize_stages(std::span<const float> column, const StagesScale& by, std::span<std::int16_t* const> out) {
-  SLUICE_ASSERT(by.scales.size() == out.size() && out.size() <= kQuantizeStages);
-  const __m256 mean = _mm256_set1_ps(by.mean);
-  const __m256i two = _mm256_set1_epi32(2);
   __m256i most = _mm256_setzero_si256();
   for_each_padded_eight(column, [&](__m256 values, std::size_t first, std::size_t count) {
     const __m256 rest = _mm256_sub_ps(values, mean);
     most = _mm256_max_epi32(most, magnitude_bits(rest));
-    __m256i coarse = _mm256_setzero_si256();
-    for (std::size_t stage = 0; stage < out.size(); ++stage) {
-      const __m256i from = _mm256_add_epi32(coarse, _mm256_add_epi32(coarse, coarse));
-      const __m256i own = quantize_steps(_mm256_mul_ps(rest, _mm256_set1_ps(by.scales[stage])));
-      const __m256i most_here = _mm256_add_epi32(from, two), least_here = _mm256_sub_epi32(from, two);
-      const __m256i held = stage == 0 ? own : _mm256_max_epi32(_mm256_min_epi32(own, most_here), least_here);
-      coarse = (by.silent >> stage & 1U) != 0 ? from : held;
-      store_words(out[stage] + first, count, coarse);
-    }
+    const __m256i bits = _mm256_castps_si256(_mm256_mul_ps(rest, scale)), last = last_magnitude(bits);
+    const __m256i nested = _mm256_add_epi32(last, _mm256_cmpeq_epi32(last, _mm256_set1_epi32(kLargestBaseZero)));
+    // Exact up to 16 bits: n / 3 = n * ceil(2^17 / 3) >> 17, n / 9 = n * ceil(2^19 / 9) >> 19.
+    const auto over = [&](int add, int reciprocal, int shift) {
+      const __m256i sum = _mm256_add_epi32(nested, _mm256_set1_epi32(add));
+      return _mm256_srli_epi32(_mm256_mullo_epi32(sum, _mm256_set1_epi32(reciprocal)), shift);
+    };
+    store_words(out.base.data() + first, count, with_sign_of(bits, over(4, 58255, 19)));
+    store_words(out.middle.data() + first, count, with_sign_of(bits, over(1, 43691, 17)));
+    store_words(out.last.data() + first, count, with_sign_of(bits, last));
   });
   return std::bit_cast<float>(largest_lane(most));
 }
@@ -275,10 +267,11 @@ void fold_refinement(std::span<const std::int16_t> coarse, std::span<const std::
   SLUICE_ASSERT(coarse.size() == fine.size() && coarse.size() == symbols.size() && coarse.size() == contexts.size());
   const auto half = [](const std::int16_t* from, const std::int16_t* to) {
     const __m256i n = load(from);
-    const __m256i two = _mm256_set1_epi16(2);
+    const __m256i three = _mm256_set1_epi16(3);
     const __m256i difference = _mm256_subs_epi16(load(to), _mm256_add_epi16(_mm256_add_epi16(n, n), n));
-    const __m256i bounded = _mm256_max_epi16(_mm256_min_epi16(difference, two), _mm256_set1_epi16(-2));
-    return _mm256_add_epi16(_mm256_sign_epi16(bounded, sign_of(n)), two);
+    const __m256i bounded = _mm256_max_epi16(_mm256_min_epi16(difference, three), _mm256_set1_epi16(-3));
+    const __m256i symbol = _mm256_add_epi16(_mm256_sign_epi16(bounded, sign_of(n)), _mm256_set1_epi16(1));
+    return _mm256_min_epi16(_mm256_max_epi16(symbol, _mm256_setzero_si256()), three);
   };
   map_blocks<32>(coarse.data(), contexts.data(), coarse.size(),
                  [](const std::int16_t* in, std::uint8_t* to) { store(to, contexts_of(in)); });
@@ -311,7 +304,7 @@ void refine(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indic
   map_blocks<16>(symbols.data(), indices.data(), symbols.size(), [&](const std::uint8_t* in, std::int16_t* to) {
     const __m256i n = _mm256_max_epi16(_mm256_min_epi16(load(to), bound), least);
     const __m256i symbol = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)));
-    const __m256i difference = _mm256_sign_epi16(_mm256_sub_epi16(symbol, _mm256_set1_epi16(2)), sign_of(n));
+    const __m256i difference = _mm256_sign_epi16(_mm256_sub_epi16(symbol, _mm256_set1_epi16(1)), sign_of(n));
     const __m256i sum = _mm256_adds_epi16(_mm256_add_epi16(_mm256_add_epi16(n, n), difference), n);
     store(to, _mm256_max_epi16(sum, _mm256_set1_epi16(-kLargestIndex)));
   });

@@ -75,6 +75,8 @@ class LargeSearch {
   const RansSearch* search_;
 };
 
+static_assert(kRansContextSymbols == 4 && kRansContexts * kRansContextSymbols <= 16);
+
 // One table a context: all distributions side by side in one register.
 class ContextSearch {
  public:
@@ -104,10 +106,9 @@ class ContextSearch {
     const auto above = [&](std::size_t i) {
       return _mm256_cmpgt_epi8(turned, _mm256_shuffle_epi8(pivots_[i], context));
     };
-    const __m256i count = _mm256_add_epi8(_mm256_add_epi8(above(0), above(1)), _mm256_add_epi8(above(2), above(3)));
+    const __m256i count = _mm256_add_epi8(_mm256_add_epi8(above(0), above(1)), above(2));
     const __m256i symbol = _mm256_sub_epi8(_mm256_setzero_si256(), count);
-    const __m256i four = _mm256_slli_epi16(context, 2);
-    const __m256i entry = _mm256_add_epi8(_mm256_add_epi8(four, context), symbol);
+    const __m256i entry = _mm256_add_epi8(_mm256_slli_epi16(context, 2), symbol);
     return {symbol, _mm256_shuffle_epi8(frequency_, entry), _mm256_sub_epi8(slots, _mm256_shuffle_epi8(start_, entry))};
   }
 

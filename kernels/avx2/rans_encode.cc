@@ -55,6 +55,8 @@ class LargeTable {
   const RansSearch* search_;
 };
 
+static_assert(kRansContextSymbols == 4 && kRansContexts * kRansContextSymbols <= 16);
+
 // One table a context, in one register, as in decoding.
 class ContextTable : private SmallTable {
  public:
@@ -81,8 +83,7 @@ class ContextTable : private SmallTable {
 
   Entries operator()(__m256i symbols, std::size_t first) const {
     const __m256i context = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(contexts_ + first));
-    const __m256i base = _mm256_add_epi8(_mm256_slli_epi16(context, 2), context);
-    return at(_mm256_add_epi8(base, symbols));
+    return at(_mm256_add_epi8(_mm256_slli_epi16(context, 2), symbols));
   }
 
  private:

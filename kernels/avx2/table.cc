@@ -33,7 +33,6 @@ std::optional<KernelTable> avx2_kernels() {
   table.synthesize = avx2::synthesize;
   table.moments = avx2::moments;
   table.quantize = avx2::quantize;
-  table.quantize_stages = avx2::quantize_stages;
   table.quantize_priced = avx2::quantize_priced;
   table.add_feature = avx2::add_feature;
   table.dequantize = avx2::dequantize;

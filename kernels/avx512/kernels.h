@@ -8,7 +8,6 @@ namespace sluice::kernels::avx512 {
 
 MomentsFn moments;
 QuantizeFn quantize;
-QuantizeStagesFn quantize_stages;
 QuantizePricedFn quantize_priced;
 AddFeatureFn add_feature;
 FoldFn fold;

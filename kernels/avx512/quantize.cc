@@ -61,10 +61,31 @@ __m512i with_sign_of(__m512i bits, __m512i index) {
   return _mm512_mask_sub_epi32(index, _mm512_movepi32_mask(bits), _mm512_setzero_si512(), index);
 }
 
-__m512i quantize_steps(__m512 steps) {
+// Indices of sixteen values at each stage.
+struct Sixteen {
+  __m256i base, middle, last;
+};
+
+Sixteen quantize_sixteen(__m512 steps) {
   const __m512i bits = _mm512_castps_si512(steps), magnitude = limited_magnitude(bits);
-  const __m512i threshold = _mm512_set1_epi32(std::bit_cast<std::int32_t>(kZeroThreshold));
-  return with_sign_of(bits, _mm512_maskz_mov_epi32(_mm512_cmpge_epi32_mask(magnitude, threshold), rounded(magnitude)));
+  const __m512i zero = _mm512_set1_epi32(std::bit_cast<std::int32_t>(kZeroThreshold));
+  const __m512i one = _mm512_set1_epi32(std::bit_cast<std::int32_t>(kOneThreshold));
+  const __mmask16 is_kept = _mm512_cmpge_epi32_mask(magnitude, zero);
+  const __mmask16 is_one = _mm512_cmplt_epi32_mask(magnitude, one);
+  const __m512i either = _mm512_mask_mov_epi32(rounded(magnitude), is_one, _mm512_set1_epi32(1));
+  const __m256i last = _mm512_maskz_cvtepi32_epi16(is_kept, either);
+  const __mmask16 is_split = _mm256_cmpeq_epi16_mask(last, _mm256_set1_epi16(kLargestBaseZero));
+  const __m256i nested = _mm256_mask_sub_epi16(last, is_split, last, _mm256_set1_epi16(1));
+  // Exact for 16 bits: n / 3 = n * ceil(2^17 / 3) >> 17, n / 9 = n * ceil(2^19 / 9) >> 19.
+  const auto over = [&](short add, int reciprocal, int shift) {
+    const __m256i sum = _mm256_add_epi16(nested, _mm256_set1_epi16(add));
+    return _mm256_srli_epi16(_mm256_mulhi_epu16(sum, _mm256_set1_epi16(static_cast<short>(reciprocal))), shift);
+  };
+  const __mmask16 is_negative = _mm512_movepi32_mask(bits);
+  const auto put = [&](__m256i index) {
+    return _mm256_mask_sub_epi16(index, is_negative, _mm256_setzero_si256(), index);
+  };
+  return {put(over(4, 58255, 3)), put(over(1, 43691, 1)), put(last)};
 }
 
 // block(values, first, lanes) for each 16 values of a column.
@@ -136,38 +157,18 @@ ColumnMoments moments(std::span<const float> column) {
   return result;
 }
 
-void quantize(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out) {
-  SLUICE_ASSERT(out.size() == column.size());
+float quantize(std::span<const float> column, QuantizeScale by, const NestedColumns& out) {
+  const std::size_t size = column.size();
+  SLUICE_ASSERT(out.base.size() == size && out.middle.size() == size && out.last.size() == size);
   const __m512 mean = _mm512_set1_ps(by.mean), scale = _mm512_set1_ps(by.scale);
-  for_each_block(column, [&](__m512 values, std::size_t first, __mmask16 lanes) {
-    store_words(out.data() + first, lanes, quantize_steps(_mm512_mul_ps(_mm512_sub_ps(values, mean), scale)));
-  });
-}
-
-float quantize_stages(std::span<const float> column, const StagesScale& by, std::span<std::int16_t* const> out) {
-  SLUICE_ASSERT(by.scales.size() == out.size() && out.size() <= kQuantizeStages);
-  const __m512 mean = _mm512_set1_ps(by.mean);
-  const __m512i two = _mm512_set1_epi32(2);
-  __m512 scales[kQuantizeStages];
-  __mmask16 is_silent[kQuantizeStages];
-  for (std::size_t stage = 0; stage < out.size(); ++stage) {
-    scales[stage] = _mm512_set1_ps(by.scales[stage]);
-    is_silent[stage] = (by.silent >> stage & 1U) != 0 ? 0xFFFF : 0;
-  }
   __m512i most = _mm512_setzero_si512();
   for_each_block(column, [&](__m512 values, std::size_t first, __mmask16 lanes) {
     const __m512 rest = _mm512_sub_ps(values, mean);
     most = larger_magnitude(most, lanes, rest);
-    __m512i coarse = _mm512_setzero_si512();
-    for (std::size_t stage = 0; stage < out.size(); ++stage) {
-      const __m512i from = _mm512_add_epi32(coarse, _mm512_add_epi32(coarse, coarse));
-      const __m512i own = quantize_steps(_mm512_mul_ps(rest, scales[stage]));
-      const __m512i held = stage == 0 ? own
-                                      : _mm512_max_epi32(_mm512_min_epi32(own, _mm512_add_epi32(from, two)),
-                                                         _mm512_sub_epi32(from, two));
-      coarse = _mm512_mask_mov_epi32(held, is_silent[stage], from);
-      store_words(out[stage] + first, lanes, coarse);
-    }
+    const Sixteen indices = quantize_sixteen(_mm512_mul_ps(rest, scale));
+    _mm256_mask_storeu_epi16(out.base.data() + first, lanes, indices.base);
+    _mm256_mask_storeu_epi16(out.middle.data() + first, lanes, indices.middle);
+    _mm256_mask_storeu_epi16(out.last.data() + first, lanes, indices.last);
   });
   return largest(most);
 }

@@ -66,8 +66,8 @@ inline std::size_t words_size(__mmask32 mask) { return 2 * static_cast<std::size
 
 /// First entry of each lane's context in a RansContextLookup.
 inline __m512i first_entry(__m512i contexts) {
-  static_assert(kRansContextSymbols == 5);
-  return _mm512_add_epi16(contexts, _mm512_slli_epi16(contexts, 2));
+  static_assert(kRansContextSymbols == 4);
+  return _mm512_slli_epi16(contexts, 2);
 }
 
 /// Contexts of up to 32 symbols as words.

@@ -68,15 +68,16 @@ std::size_t unfold(std::span<const std::uint8_t> symbols, std::uint32_t largest,
 void fold_refinement(std::span<const std::int16_t> coarse, std::span<const std::int16_t> fine,
                      std::span<std::uint8_t> symbols, std::span<std::uint8_t> contexts) {
   SLUICE_ASSERT(coarse.size() == fine.size() && coarse.size() == symbols.size() && coarse.size() == contexts.size());
-  const __m512i two = _mm512_set1_epi16(2), least = _mm512_set1_epi16(-2);
+  const __m512i one = _mm512_set1_epi16(1), three = _mm512_set1_epi16(3);
   for_each_block(coarse.size(), [&](std::size_t first, __mmask32 lanes) {
     const __m512i n = _mm512_maskz_loadu_epi16(lanes, coarse.data() + first);
     const __m512i triple = _mm512_add_epi16(_mm512_add_epi16(n, n), n);
     const __m512i difference = _mm512_subs_epi16(_mm512_maskz_loadu_epi16(lanes, fine.data() + first), triple);
-    const __m512i bounded = _mm512_max_epi16(_mm512_min_epi16(difference, two), least);
+    const __m512i bounded = _mm512_max_epi16(_mm512_min_epi16(difference, three), minus(three));
     const __m512i turned = _mm512_mask_sub_epi16(bounded, _mm512_movepi16_mask(n), _mm512_setzero_si512(), bounded);
-    store_bytes(symbols.data() + first, lanes, _mm512_add_epi16(turned, two));
-    store_bytes(contexts.data() + first, lanes, _mm512_min_epu16(_mm512_abs_epi16(n), two));
+    const __m512i symbol = _mm512_max_epi16(_mm512_add_epi16(turned, one), _mm512_setzero_si512());
+    store_bytes(symbols.data() + first, lanes, _mm512_min_epi16(symbol, three));
+    store_bytes(contexts.data() + first, lanes, _mm512_min_epu16(_mm512_abs_epi16(n), three));
   });
 }
 
@@ -84,18 +85,18 @@ void context(std::span<const std::int16_t> coarse, std::span<std::uint8_t> conte
   SLUICE_ASSERT(coarse.size() == contexts.size());
   for_each_block(coarse.size(), [&](std::size_t first, __mmask32 lanes) {
     const __m512i n = _mm512_maskz_loadu_epi16(lanes, coarse.data() + first);
-    store_bytes(contexts.data() + first, lanes, _mm512_min_epu16(_mm512_abs_epi16(n), _mm512_set1_epi16(2)));
+    store_bytes(contexts.data() + first, lanes, _mm512_min_epu16(_mm512_abs_epi16(n), _mm512_set1_epi16(3)));
   });
 }
 
 void refine(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indices) {
   SLUICE_ASSERT(symbols.size() == indices.size());
   // From this magnitude on the result saturates whatever the difference is, and the sum below still fits.
-  const __m512i bound = _mm512_set1_epi16(kLargestIndex / 3 + 1), two = _mm512_set1_epi16(2);
+  const __m512i bound = _mm512_set1_epi16(kLargestIndex / 3 + 1), one = _mm512_set1_epi16(1);
   for_each_block(symbols.size(), [&](std::size_t first, __mmask32 lanes) {
     const __m512i loaded = _mm512_maskz_loadu_epi16(lanes, indices.data() + first);
     const __m512i n = _mm512_max_epi16(_mm512_min_epi16(loaded, bound), minus(bound));
-    const __m512i difference = _mm512_sub_epi16(load_bytes(symbols.data() + first, lanes), two);
+    const __m512i difference = _mm512_sub_epi16(load_bytes(symbols.data() + first, lanes), one);
     const __m512i turned =
         _mm512_mask_sub_epi16(difference, _mm512_movepi16_mask(n), _mm512_setzero_si512(), difference);
     const __m512i sum = _mm512_adds_epi16(_mm512_add_epi16(_mm512_add_epi16(n, n), turned), n);

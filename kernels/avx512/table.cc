@@ -22,7 +22,6 @@ std::optional<KernelTable> avx512_kernels() {
   table->name = "avx512";
   table->moments = avx512::moments;
   table->quantize = avx512::quantize;
-  table->quantize_stages = avx512::quantize_stages;
   table->quantize_priced = avx512::quantize_priced;
   table->add_feature = avx512::add_feature;
   table->fold = avx512::fold;

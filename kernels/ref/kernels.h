@@ -21,7 +21,6 @@ ReconstructFn reconstruct;
 SynthesizeFn synthesize;
 MomentsFn moments;
 QuantizeFn quantize;
-QuantizeStagesFn quantize_stages;
 QuantizePricedFn quantize_priced;
 AddFeatureFn add_feature;
 DequantizeFn dequantize;

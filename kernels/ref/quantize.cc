@@ -37,14 +37,14 @@ float sum_of(std::span<const float> column, Term term) {
 constexpr std::int32_t kLimit = std::bit_cast<std::int32_t>(static_cast<float>(kLargestIndex));
 constexpr std::int32_t kMagnitude = 0x7FFFFFFF;
 
-std::int32_t quantize_one(float steps) {
-  constexpr std::int32_t kThreshold = std::bit_cast<std::int32_t>(kZeroThreshold);
-  const std::int32_t bits = std::bit_cast<std::int32_t>(steps);
+// Index of the last stage, without sign.
+std::int32_t last_magnitude(std::int32_t bits) {
+  constexpr std::int32_t kZero = std::bit_cast<std::int32_t>(kZeroThreshold);
+  constexpr std::int32_t kOne = std::bit_cast<std::int32_t>(kOneThreshold);
   const std::int32_t magnitude = std::min(bits & kMagnitude, kLimit);
   const std::int32_t rounded = static_cast<std::int32_t>(std::bit_cast<float>(magnitude) + 0.5F);
-  const std::int32_t kept = rounded & ~((magnitude - kThreshold) >> 31);
-  const std::int32_t sign = bits >> 31;
-  return (kept ^ sign) - sign;
+  const std::int32_t most = magnitude < kOne ? 1 : kLargestIndex;
+  return std::min(rounded, most) & ~((magnitude - kZero) >> 31);
 }
 
 float largest_magnitude(std::span<const float> column, float mean) {
@@ -80,24 +80,17 @@ ColumnMoments moments(std::span<const float> column) {
   return result;
 }
 
-void quantize(std::span<const float> column, QuantizeScale by, std::span<std::int16_t> out) {
-  SLUICE_ASSERT(out.size() == column.size());
-  for (std::size_t i = 0; i < column.size(); ++i) {
-    out[i] = static_cast<std::int16_t>(quantize_one((column[i] - by.mean) * by.scale));
-  }
-}
-
-float quantize_stages(std::span<const float> column, const StagesScale& by, std::span<std::int16_t* const> out) {
-  SLUICE_ASSERT(by.scales.size() == out.size() && out.size() <= kQuantizeStages);
-  for (std::size_t stage = 0; stage < out.size(); ++stage) {
-    const bool is_silent = (by.silent >> stage & 1U) != 0;
-    const float scale = by.scales[stage];
-    for (std::size_t i = 0; i < column.size(); ++i) {
-      const std::int32_t own = quantize_one((column[i] - by.mean) * scale);
-      const std::int32_t from = stage == 0 ? 0 : 3 * out[stage - 1][i];
-      const std::int32_t held = stage == 0 ? own : std::clamp(own, from - 2, from + 2);
-      out[stage][i] = static_cast<std::int16_t>(is_silent ? from : held);
-    }
+float quantize(std::span<const float> column, QuantizeScale by, const NestedColumns& out) {
+  const std::size_t size = column.size();
+  SLUICE_ASSERT(out.base.size() == size && out.middle.size() == size && out.last.size() == size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::int32_t bits = std::bit_cast<std::int32_t>((column[i] - by.mean) * by.scale);
+    const std::int32_t last = last_magnitude(bits);
+    const std::int32_t sign = bits >> 31;
+    const auto put = [sign](std::int32_t index) { return static_cast<std::int16_t>((index ^ sign) - sign); };
+    out.base[i] = put(coarser_magnitude(last, 9));
+    out.middle[i] = put(coarser_magnitude(last, 3));
+    out.last[i] = put(last);
   }
   return largest_magnitude(column, by.mean);
 }
@@ -165,16 +158,16 @@ void fold_refinement(std::span<const std::int16_t> coarse, std::span<const std::
   for (std::size_t i = 0; i < coarse.size(); ++i) {
     const std::int32_t n = coarse[i];
     const std::int32_t difference = fine[i] - 3 * n;
-    const std::int32_t symbol = (n < 0 ? -difference : difference) + 2;
-    symbols[i] = static_cast<std::uint8_t>(std::clamp(symbol, 0, 4));
-    contexts[i] = static_cast<std::uint8_t>(std::min(std::abs(n), 2));
+    const std::int32_t symbol = (n < 0 ? -difference : difference) + 1;
+    symbols[i] = static_cast<std::uint8_t>(std::clamp(symbol, 0, 3));
+    contexts[i] = static_cast<std::uint8_t>(std::min(std::abs(n), 3));
   }
 }
 
 void context(std::span<const std::int16_t> coarse, std::span<std::uint8_t> contexts) {
   SLUICE_ASSERT(coarse.size() == contexts.size());
   for (std::size_t i = 0; i < coarse.size(); ++i) {
-    contexts[i] = static_cast<std::uint8_t>(std::min(std::abs(static_cast<std::int32_t>(coarse[i])), 2));
+    contexts[i] = static_cast<std::uint8_t>(std::min(std::abs(static_cast<std::int32_t>(coarse[i])), 3));
   }
 }
 
@@ -182,7 +175,7 @@ void refine(std::span<const std::uint8_t> symbols, std::span<std::int16_t> indic
   SLUICE_ASSERT(symbols.size() == indices.size());
   for (std::size_t i = 0; i < symbols.size(); ++i) {
     const std::int32_t n = indices[i];
-    const std::int32_t difference = static_cast<std::int32_t>(symbols[i]) - 2;
+    const std::int32_t difference = static_cast<std::int32_t>(symbols[i]) - 1;
     const std::int32_t fine = 3 * n + (n < 0 ? -difference : difference);
     indices[i] = static_cast<std::int16_t>(std::clamp(fine, -kLargestIndex, kLargestIndex));
   }

@@ -27,7 +27,6 @@ constexpr KernelTable kRef{
     .synthesize = ref::synthesize,
     .moments = ref::moments,
     .quantize = ref::quantize,
-    .quantize_stages = ref::quantize_stages,
     .quantize_priced = ref::quantize_priced,
     .add_feature = ref::add_feature,
     .dequantize = ref::dequantize,

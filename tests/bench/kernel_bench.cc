@@ -87,7 +87,7 @@ void rans_decode(benchmark::State& state, const KernelTable& kernels, Coding cod
   count(state, coding.size);
 }
 
-// Refinement symbols: three contexts of five symbols.
+// Refinement symbols: four contexts of four symbols.
 struct ContextStreams {
   kernels::RansContexts tables;
   std::vector<std::uint8_t> symbols = draw_symbols(kInCache), contexts = symbols;
@@ -97,11 +97,11 @@ struct ContextStreams {
   std::array<kernels::RansReader, kStreams> readers;
 
   ContextStreams() {
-    constexpr std::array<std::array<std::uint16_t, 5>, 3> kThree{
-        {{10, 60, 116, 60, 10}, {30, 60, 76, 60, 30}, {45, 55, 56, 55, 45}}};
-    if (!make_rans_contexts({kThree[0], kThree[1], kThree[2]}, tables)) std::abort();
-    for (std::uint8_t& symbol : symbols) symbol = static_cast<std::uint8_t>(symbol % 5);
-    for (std::uint8_t& context : contexts) context = static_cast<std::uint8_t>(context % 3);
+    constexpr std::array<std::array<std::uint16_t, 4>, 4> kFour{
+        {{60, 126, 60, 10}, {50, 96, 80, 30}, {6, 120, 120, 10}, {80, 86, 80, 10}}};
+    if (!make_rans_contexts({kFour[0], kFour[1], kFour[2], kFour[3]}, tables)) std::abort();
+    for (std::uint8_t& symbol : symbols) symbol = static_cast<std::uint8_t>(symbol % 4);
+    for (std::uint8_t& context : contexts) context = static_cast<std::uint8_t>(context % 4);
     rooms.assign(kStreams, std::vector<std::byte>(2 * kEach));
   }
   void encode(const KernelTable& kernels) {
@@ -146,13 +146,12 @@ constexpr std::size_t kStrip = 32;
 
 struct Column {
   std::vector<float> values = std::vector<float>(kTokens), other = std::vector<float>(kTokens);
-  std::vector<std::int16_t> coarse = std::vector<std::int16_t>(kTokens), fine = std::vector<std::int16_t>(kTokens);
+  std::vector<std::int16_t> coarse = std::vector<std::int16_t>(kTokens), fine = coarse, last = coarse;
   std::vector<std::uint8_t> symbols = std::vector<std::uint8_t>(kTokens), contexts = symbols;
   Column() {
     for (std::size_t i = 0; i < kTokens; ++i) values[i] = 3.0F * std::sin(static_cast<float>(i * i));
     other = values;
-    kernels::ref_kernels().quantize(values, {0, 1}, coarse);
-    kernels::ref_kernels().quantize(values, {0, 3}, fine);
+    kernels::ref_kernels().quantize(values, {0, 9}, {coarse, fine, last});
   }
 };
 
@@ -223,7 +222,7 @@ void add_columns(const KernelTable& kernels) {
     add(name, kernels, [=](benchmark::State& state) { per_column(state, body); });
   };
   column("moments", [=](Column& c) { benchmark::DoNotOptimize(k->moments(c.values)); });
-  column("quantize", [=](Column& c) { k->quantize(c.values, {0.1F, 1.0F}, c.coarse); });
+  column("quantize", [=](Column& c) { k->quantize(c.values, {0.1F, 9.0F}, {c.coarse, c.fine, c.last}); });
   column("dequantize", [=](Column& c) { k->dequantize(c.coarse, {0.1F, 1.0F}, c.values); });
   column("fold", [=](Column& c) { benchmark::DoNotOptimize(k->fold(c.coarse, 4, c.symbols)); });
   column("unfold", [=](Column& c) { benchmark::DoNotOptimize(k->unfold(c.symbols, 4, c.coarse)); });

@@ -59,7 +59,6 @@ void for_each_kernel(kernels::KernelTable& table, Visit visit) {
   each("synthesize", Timed<&Table::synthesize>());
   each("moments", Timed<&Table::moments>());
   each("quantize", Timed<&Table::quantize>());
-  each("quantize_stages", Timed<&Table::quantize_stages>());
   each("quantize_priced", Timed<&Table::quantize_priced>());
   each("add_feature", Timed<&Table::add_feature>());
   each("dequantize", Timed<&Table::dequantize>());

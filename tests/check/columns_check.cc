@@ -51,38 +51,22 @@ TEST_P(Columns, QuantizedAndDequantizedValuesAreThoseOfRef) {
     for (const float scale : {0.0F, 0.01F, 1.0F, 2.7F, 1e4F, 1e30F}) {
       std::vector<float> values = column(count, 2.0F);
       for (std::size_t i = 0; i < count; i += 7) values[i] = 0.3F + 0.5F * static_cast<float>(i % 9);
-      Guarded<std::int16_t> got(count), wanted(count);
-      table().quantize(values, {.mean = 0.3F, .scale = scale}, got.values());
-      ref().quantize(values, {.mean = 0.3F, .scale = scale}, wanted.values());
+      Guarded<std::int16_t> got(count), wanted(count), base(count), wanted_base(count), middle(count),
+          wanted_middle(count);
+      const QuantizeScale by{.mean = 0.3F, .scale = scale};
+      const NestedColumns out{base.values(), middle.values(), got.values()};
+      EXPECT_EQ(table().quantize(values, by, out),
+                ref().quantize(values, by, {wanted_base.values(), wanted_middle.values(), wanted.values()}));
       ASSERT_EQ(got, wanted) << count << " " << scale;
+      ASSERT_EQ(middle, wanted_middle) << count << " " << scale;
+      ASSERT_EQ(base, wanted_base) << count << " " << scale;
       Guarded<float> back(count), wanted_back(count);
       table().dequantize(got.values(), {.mean = -7.1F, .step = scale}, back.values());
       ref().dequantize(got.values(), {.mean = -7.1F, .step = scale}, wanted_back.values());
       ASSERT_EQ(back, wanted_back) << count << " " << scale;
-    }
-  }
-}
-
-TEST_P(Columns, IndicesOfAllStagesAreThoseOfRef) {
-  for (const std::size_t count : lengths()) {
-    for (std::size_t stages = 1; stages <= kQuantizeStages; ++stages) {
-      for (const std::uint32_t silent : {0U, 1U, 2U, 5U, 7U}) {
-        std::vector<float> values = column(count, 20.0F);
-        const std::array<float, 3> scales{1.7F, 5.1F, 15.3F};
-        const StagesScale by{.mean = 0.3F, .scales = std::span(scales).first(stages), .silent = silent};
-        Guarded<std::int16_t> got(stages * count), wanted(stages * count);
-        std::array<std::int16_t*, kQuantizeStages> out{}, wanted_out{};
-        for (std::size_t k = 0; k < stages; ++k) {
-          out[k] = got.values().data() + k * count;
-          wanted_out[k] = wanted.values().data() + k * count;
-        }
-        EXPECT_EQ(table().quantize_stages(values, by, std::span(out).first(stages)),
-                  ref().quantize_stages(values, by, std::span(wanted_out).first(stages)));
-        ASSERT_EQ(got, wanted) << count << " " << stages << " " << silent;
-        if (count == 0) continue;
-        values[random_() % count] = random_() % 2 == 0 ? NAN : -INFINITY;
-        EXPECT_FALSE(std::isfinite(table().quantize_stages(values, by, std::span(out).first(stages))));
-      }
+      if (count == 0) continue;
+      values[random_() % count] = random_() % 2 == 0 ? NAN : -INFINITY;
+      EXPECT_FALSE(std::isfinite(table().quantize(values, by, out)));
     }
   }
 }

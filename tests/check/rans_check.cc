@@ -168,16 +168,16 @@ struct Material {
 
 RansContexts contexts_of(const std::array<std::vector<std::uint16_t>, kRansContexts>& frequencies) {
   RansContexts contexts;
-  EXPECT_TRUE(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2]}, contexts));
+  EXPECT_TRUE(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2], frequencies[3]}, contexts));
   return contexts;
 }
 
 // Frequencies of a context's symbols; kinds 6 and 7 leave some out, kind 8 all but one.
 std::vector<std::uint16_t> context_frequencies(std::size_t kind) {
-  if (kind == 6) return {0, 100, 0, 156, 0};
-  if (kind == 7) return {60, 0, 0, 0, 196};
+  if (kind == 6) return {0, 100, 156, 0};
+  if (kind == 7) return {60, 0, 0, 196};
   if (kind == 8) return {0, 0, 256};
-  return frequencies_of(2 + kind % 4, static_cast<double>(kind) / 6);
+  return frequencies_of(2 + kind % 3, static_cast<double>(kind) / 6);
 }
 
 void add_table_run(Material& m, std::mt19937& random, std::size_t alphabet, std::size_t count) {

@@ -23,7 +23,7 @@ class Frame:
         (magic, version, self.part, self.dtype, self.layers, self.tokens, self.heads, self.dim, self.rope, self.level,
          self.first_layer, self.rope_dims, self.rope_base, self.position, self.raw, self.fine, _, self.profile, self.parent,
          length, self.digest, _) = struct.unpack_from("<IHBBIIIIBBHIdQHHIQQQQQ", data)
-        assert magic == 0x464B4C53 and version == 2 and length == len(data) - HEADER
+        assert magic == 0x464B4C53 and version == 3 and length == len(data) - HEADER
         self.payload = data[HEADER:]
         self.width, self.streams = self.heads * self.dim, 2 * self.layers
 
@@ -47,7 +47,7 @@ def read_tables(path):
         sides = numbers[0][at + 1:at + 2 + largest]
         base.append([sides[(symbol + 1) // 2] for symbol in range(2 * largest + 1)] + [numbers[0][at + 2 + largest]])
         at += largest + 3
-    refinements = [[[flat[5 * (3 * c + x):5 * (3 * c + x) + 5] for x in range(3)] for c in range(CLASSES)]
+    refinements = [[[flat[4 * (4 * c + x):4 * (4 * c + x) + 4] for x in range(4)] for c in range(CLASSES)]
                    for flat in numbers[1:]]
     return base, refinements
 
@@ -100,7 +100,7 @@ def unfolded(symbol):
 
 def refined(coder, lane, contexts, coarse):
     """Section 4.2: the finer index."""
-    difference = coder.take(lane, contexts[min(abs(coarse), 2)]) - 2
+    difference = coder.take(lane, contexts[min(abs(coarse), 3)]) - 1
     return 3 * coarse + (-difference if coarse < 0 else difference)
 
 

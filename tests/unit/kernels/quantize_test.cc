@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -21,27 +22,49 @@ std::vector<float> random_column(std::size_t count, float spread, std::uint32_t 
   return column;
 }
 
-TEST(Quantize, ZeroBelowTheThresholdElseNearestHalfUp) {
-  const std::vector<float> column{0.0F, 0.59F, 0.6F, -0.6F, 1.49F, 1.5F, -1.5F, 2.4F, 1e9F, -1e9F};
-  std::vector<std::int16_t> out(column.size());
-  ref_kernels().quantize(column, {.mean = 0, .scale = 1}, out);
-  EXPECT_EQ(out, (std::vector<std::int16_t>{0, 0, 1, -1, 1, 2, -2, 2, 32767, -32767}));
+struct Nested {
+  std::vector<std::int16_t> base, middle, last;
+  explicit Nested(std::size_t count) : base(count), middle(count), last(count) {}
+};
+
+Nested quantized(std::span<const float> column, QuantizeScale by) {
+  Nested out(column.size());
+  ref_kernels().quantize(column, by, {out.base, out.middle, out.last});
+  return out;
 }
 
-TEST(Quantize, RefinementsStayInTheirFiveSymbolsAndComeBack) {
-  for (const std::size_t count : {1, 2, 31, 32, 33, 255, 256}) {
-    const std::vector<float> column = random_column(count, 3.0F, 9);
-    std::vector<std::int16_t> coarse(count), fine(count), rebuilt;
-    ref_kernels().quantize(column, {.mean = 0.1F, .scale = 1.7F}, coarse);
-    ref_kernels().quantize(column, {.mean = 0.1F, .scale = 5.1F}, fine);
-    std::vector<std::uint8_t> symbols(count), contexts(count), again(count);
+TEST(Quantize, LastStageIsNearestBeyondTheThresholds) {
+  const std::vector<float> column{0.0F, 0.59F, 0.6F, -0.6F, 1.64F, 1.65F, -1.65F, 2.4F, 2.5F, 1e9F, -1e9F};
+  EXPECT_EQ(quantized(column, {.mean = 0, .scale = 1}).last,
+            (std::vector<std::int16_t>{0, 0, 1, -1, 1, 2, -2, 2, 3, 32767, -32767}));
+}
+
+TEST(Quantize, CoarserStagesOfMagnitudesToFourteen) {
+  std::vector<float> column(15);
+  std::iota(column.begin(), column.end(), 0.0F);
+  const Nested out = quantized(column, {.mean = 0, .scale = 1});
+  EXPECT_EQ(out.middle, (std::vector<std::int16_t>{0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 5}));
+  EXPECT_EQ(out.base, (std::vector<std::int16_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2}));
+}
+
+// Each index has one code: cells of a stage lie in one cell of the stage before.
+TEST(Quantize, EveryLastIndexHasOneBaseThatItIsReachedFrom) {
+  std::vector<float> column;
+  for (std::int32_t last = -kLargestIndex; last <= kLargestIndex; ++last) column.push_back(static_cast<float>(last));
+  const Nested out = quantized(column, {.mean = 0, .scale = 1});
+  const auto expect_reached = [](const std::vector<std::int16_t>& coarse, const std::vector<std::int16_t>& fine) {
+    std::vector<std::uint8_t> symbols(coarse.size()), contexts(coarse.size()), again(coarse.size());
     ref_kernels().fold_refinement(coarse, fine, symbols, contexts);
-    rebuilt = coarse;
     ref_kernels().context(coarse, again);
     EXPECT_EQ(contexts, again);
+    std::vector<std::int16_t> rebuilt = coarse;
     ref_kernels().refine(symbols, rebuilt);
     EXPECT_EQ(rebuilt, fine);
-  }
+  };
+  expect_reached(out.base, out.middle);
+  expect_reached(out.middle, out.last);
+  EXPECT_TRUE(std::is_sorted(out.base.begin(), out.base.end()));
+  EXPECT_TRUE(std::is_sorted(out.middle.begin(), out.middle.end()));
 }
 
 TEST(Fold, EveryIndexComesBackAndEscapesAreCounted) {

@@ -80,13 +80,13 @@ TEST(Rans, SizeIsTheEntropyAndLittleMore) {
 
 TEST(Rans, ContextsChooseTheTable) {
   std::mt19937 random(3);
-  const std::array frequencies{random_frequencies(random, 5), random_frequencies(random, 4),
-                               random_frequencies(random, 5)};
+  const std::array frequencies{random_frequencies(random, 4), random_frequencies(random, 3),
+                               random_frequencies(random, 4), random_frequencies(random, 4)};
   RansContexts tables;
-  ASSERT_TRUE(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2]}, tables));
+  ASSERT_TRUE(make_rans_contexts({frequencies[0], frequencies[1], frequencies[2], frequencies[3]}, tables));
   Symbols symbols(777), contexts(777), decoded(777);
-  for (auto& symbol : symbols) symbol = static_cast<std::uint8_t>(random() % 4);
-  for (auto& context : contexts) context = static_cast<std::uint8_t>(random() % 3);
+  for (auto& symbol : symbols) symbol = static_cast<std::uint8_t>(random() % 3);
+  for (auto& context : contexts) context = static_cast<std::uint8_t>(random() % 4);
   Stream stream;
   stream.room.resize(2 * symbols.size());
   stream.writer = open_rans_writer(stream.room);

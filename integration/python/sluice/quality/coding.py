@@ -1,5 +1,6 @@
 """What `rate` and `nesting` measure on caches in files, by the program itself. Nesting is judged by mean square error, not by KL: stage and
-single code share a profile, so their errors are shaped alike, and what is compared is bits at the same error.
+single code share a profile, or have none, so their errors are shaped alike, and what is compared is bits at the same error, read between
+single codes on a line of bits over log error.
 """
 
 import json
@@ -25,10 +26,29 @@ def rate_of(program, paths, profile):
 
 
 def plain_nesting(program, paths):
-    """T0: the program codes both ways; they decode alike."""
+    """T0: the program codes both ways. Errors of K and V count alike: each is taken in units of the coarsest single code's."""
     told = [json.loads(program.run("rate", path, "--format", "json"))["nesting"] for path in paths]
-    nested, single = (np.sum([one[name] for one in told], 0) for name in ("nested_bytes", "single_bytes"))
-    return {"overhead_percent": [round(100 * (a / b - 1), 3) for a, b in zip(nested.tolist(), single.tolist())]}
+    sums = np.zeros((2, len(STAGES)))
+    for one in told:
+        unit = np.array(one["single"][0]["square_errors"])
+        nested, single = ([(np.log(np.sum(cost["square_errors"] / unit)), cost["bytes"]) for cost in one[name]] for name in ("nested", "single"))
+        for stage, (error, size) in enumerate(nested):
+            sums[:, stage] += size, size_at(error, single)
+    return overhead(sums)
+
+
+def size_at(error, singles):
+    """Bytes of single codes, [(log error, bytes)] of any order, at an error between the first and the last."""
+    singles = sorted(singles)
+    slack = 1e-3 * (singles[-1][0] - singles[0][0])
+    if not singles[0][0] - slack <= error <= singles[-1][0] + slack:
+        raise ValueError("a stage's error lies beyond the single codes'")
+    return np.interp(error, *np.transpose(singles))
+
+
+def overhead(sums):
+    """Percent by stage, of [nested, single][stages] bytes."""
+    return {"overhead_percent": [round(100 * (a / b - 1), 3) for a, b in sums.T.tolist()]}
 
 
 def error_of(given, back):
@@ -39,7 +59,7 @@ def error_of(given, back):
 
 
 def nesting_of(program, paths, profile):
-    """With a profile: bits of single levels at the error of every prefix of stages, read between levels on a line of bits over log error."""
+    """With a profile: every prefix of the nested level's stages against the single levels."""
     if profile is None:
         return plain_nesting(program, paths)
     levels = sluice_program.levels_of(program, profile)
@@ -53,10 +73,8 @@ def nesting_of(program, paths, profile):
             program.run("decode", sent, back, "--profile", profile)
             return np.log(error_of(path, back)), sent.stat().st_size
 
-        singles = sorted(coded(level, 1) for level, stages in levels.items() if len(stages) == 1)
+        singles = [coded(level, 1) for level, stages in levels.items() if len(stages) == 1]
         for number, stages in enumerate(STAGES):
             error, size = coded(nested, stages)
-            if not singles[0][0] <= error <= singles[-1][0]:
-                raise ValueError(f"stage {stages} lies beyond the single levels of {profile}")
-            sums[:, number] += size, np.interp(error, *np.transpose(singles))
-    return {"overhead_percent": [round(100 * (a / b - 1), 3) for a, b in sums.T.tolist()]}
+            sums[:, number] += size, size_at(error, singles)
+    return overhead(sums)
