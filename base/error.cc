@@ -52,6 +52,16 @@ constexpr std::array kRows = {
     Row{ErrorCode::kEngineFailed, "engine_failed", "see the engine's own message; the request can be recomputed"},
     Row{ErrorCode::kModelMissing, "model_missing", "fetch the model first: './dev setup'"},
     Row{ErrorCode::kPromptTooLong, "prompt_too_long", "shorten the prompt; it exceeds the model's context"},
+    Row{ErrorCode::kTlsMismatch, "tls_mismatch",
+        "set tls.certificate, tls.key and tls.ca on both nodes, or on neither"},
+    Row{ErrorCode::kCertificateMissing, "certificate_missing",
+        "give the connecting side a certificate: tls.certificate and tls.key"},
+    Row{ErrorCode::kCertificateExpired, "certificate_expired",
+        "renew the certificate or correct the clock; 'sluice doctor' shows the dates"},
+    Row{ErrorCode::kCertificateUntrusted, "certificate_untrusted",
+        "use certificates that are signed by an authority in the other node's tls.ca"},
+    Row{ErrorCode::kNameNotProven, "name_not_proven",
+        "use a certificate that carries node.name, and name it in the peer's tls.allowed_names if that is set"},
 };
 
 const Row* find_row(ErrorCode code) {

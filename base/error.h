@@ -54,6 +54,12 @@ enum class ErrorCode : std::uint16_t {
   kEngineFailed = 600,
   kModelMissing = 601,
   kPromptTooLong = 602,
+  // 7xx: who a peer is
+  kTlsMismatch = 700,
+  kCertificateMissing = 701,
+  kCertificateExpired = 702,
+  kCertificateUntrusted = 703,
+  kNameNotProven = 704,
 };
 
 /// The stable name of a code, for instance "digest_mismatch"; "unknown" for a number that has none.

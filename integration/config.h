@@ -26,6 +26,11 @@ struct Config {
   std::string listen_admin;
   bool listen_allow_insecure = false;
   std::vector<std::string> discovery_peers;
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_ca;
+  std::vector<std::string> tls_allowed_names;
+  bool tls_allow_plain_ucx = false;
   std::string transport_prefer;
   bool transport_shm_any_user = false;
   Duration transport_shm_spin{0};

@@ -14,13 +14,43 @@ namespace {
 constexpr std::size_t kLongestName = 128;  // as a hello of the transport can carry
 constexpr std::size_t kMostPeers = 256;
 
-void check_listener(std::string_view key, const std::string& text, bool insecure, std::vector<std::string>& wrong) {
+bool has_tls(const Config& config) { return !config.tls_certificate.empty(); }
+
+/// `remedy`: what else would make it safe to be reached from elsewhere; empty when it may be.
+void check_listener(std::string_view key, const std::string& text, std::string_view remedy,
+                    std::vector<std::string>& wrong) {
   const Result<Address> address = parse_address(text);
   if (!address) {
     wrong.push_back(std::string(key) + " is '" + text + "'; write it as host:port, for instance 127.0.0.1:7411");
-  } else if (!insecure && !is_loopback(*address)) {
-    wrong.push_back(std::string(key) + " is '" + text +
-                    "', which others can reach without security; use 127.0.0.1, or set listen.allow_insecure=true");
+  } else if (!remedy.empty() && !is_loopback(*address)) {
+    wrong.push_back(std::string(key) + " is '" + text + "', which others can reach without security; use 127.0.0.1, " +
+                    std::string(remedy) + "or set listen.allow_insecure=true");
+  }
+}
+
+void check_listeners(const Config& config, std::vector<std::string>& wrong) {
+  const bool may_be_open = config.listen_allow_insecure;
+  check_listener("listen.data", config.listen_data,
+                 may_be_open || has_tls(config) ? "" : "set tls.certificate, tls.key and tls.ca, ", wrong);
+  if (!config.listen_admin.empty()) {
+    check_listener("listen.admin", config.listen_admin, may_be_open ? "" : "put a proxy before it, ", wrong);
+  }
+  const bool any_port = config.listen_data.ends_with(":0");
+  if (config.listen_data == config.listen_admin && !any_port) {
+    wrong.emplace_back("listen.data and listen.admin are the same; give them different ports");
+  }
+}
+
+void check_tls(const Config& config, std::vector<std::string>& wrong) {
+  if (has_tls(config) == config.tls_key.empty() || has_tls(config) == config.tls_ca.empty()) {
+    wrong.emplace_back("tls.certificate, tls.key and tls.ca belong together; set all three, or none");
+  } else if (!has_tls(config) && !config.tls_allowed_names.empty()) {
+    wrong.emplace_back("tls.allowed_names is set without TLS; set tls.certificate, tls.key and tls.ca too");
+  }
+  if (has_tls(config) && config.transport_prefer == "ucx" && !config.tls_allow_plain_ucx) {
+    wrong.emplace_back(
+        "transport.prefer is 'ucx', which carries KV unencrypted although TLS is set; use tcp, or set "
+        "tls.allow_plain_ucx=true");
   }
 }
 
@@ -57,14 +87,8 @@ std::vector<std::string> check_config_rules(const Config& config) {
   if (config.node_name.empty() || config.node_name.size() > kLongestName) {
     wrong.emplace_back("node.name must have 1 to 128 letters; choose a shorter or a longer one");
   }
-  check_listener("listen.data", config.listen_data, config.listen_allow_insecure, wrong);
-  if (!config.listen_admin.empty()) {
-    check_listener("listen.admin", config.listen_admin, config.listen_allow_insecure, wrong);
-  }
-  const bool any_port = config.listen_data.ends_with(":0");
-  if (config.listen_data == config.listen_admin && !any_port) {
-    wrong.emplace_back("listen.data and listen.admin are the same; give them different ports");
-  }
+  check_listeners(config, wrong);
+  check_tls(config, wrong);
   check_peers(config, wrong);
   if (config.codec_parts.empty())
     wrong.emplace_back("codec.parts is empty; name at least one of raw, lossless, int8, nested");

@@ -51,7 +51,13 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, const NodeP
 }
 
 Result<void> Node::open_fabrics() {
-  stream_ = transport::tcp::make_tcp_fabric(parts_.loop, {});
+  if (options_.tls) {
+    transport::tcp::TlsOptions tls = *options_.tls;
+    tls.node_name = options_.name;
+    SLUICE_ASSIGN(stream_, transport::tcp::open_tls_fabric(parts_.loop, {}, tls));
+  } else {
+    stream_ = transport::tcp::make_tcp_fabric(parts_.loop, {});
+  }
   SLUICE_ASSIGN(data_, open_data_fabric(parts_.loop, options_.data));
   return {};
 }

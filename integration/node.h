@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "integration/store.h"
 #include "transport/asio_loop.h"
 #include "transport/endpoint.h"
+#include "transport/tcp/tls.h"
 
 namespace sluice::integration {
 
@@ -32,6 +34,8 @@ struct NodeOptions {
   /// "host:port" of peers to keep connected.
   std::vector<std::string> peers;
   DataFabricOptions data;
+  /// The certificate must carry `name`; node_name is not looked at.
+  std::optional<transport::tcp::TlsOptions> tls;
   Bytes store{1ULL << 30U};
   Bytes planes{4ULL << 30U};
   std::uint32_t group_layers = 6;
@@ -59,7 +63,7 @@ struct NodeParts {
 class Node final : private transport::SessionHandler {
  public:
   /// Listens and begins to connect. Measures the codec (and the engine's prefill) for well under a second.
-  /// Errors: those of Endpoint::open, of DecisionLog::create and of open_data_fabric.
+  /// Errors: those of Endpoint::open, of DecisionLog::create, of open_tls_fabric and of open_data_fabric.
   static Result<std::unique_ptr<Node>> open(const NodeOptions& options, const NodeParts& parts);
   ~Node() override;
 

@@ -25,8 +25,8 @@ constexpr std::array<std::string_view, 7> kOutcomes = {"ok",           "timeout"
 constexpr std::array<std::string_view, 5> kMissCauses = {"queue", "link", "codec", "prefill", "peer"};
 constexpr std::array<std::string_view, 3> kPredictions = {"wire", "encode", "ttft"};
 constexpr std::array<std::string_view, 2> kLinkStates = {"up", "down"};
-constexpr std::array<std::string_view, 8> kFields = {"version", "model",   "layout",    "rope",
-                                                     "engine",  "profile", "heartbeat", "max_frame"};
+constexpr std::array<std::string_view, 10> kFields = {"tls",  "name",   "version", "model",     "layout",
+                                                      "rope", "engine", "profile", "heartbeat", "max_frame"};
 constexpr std::array<std::string_view, 2> kDirections = {"send", "receive"};
 
 std::string text(std::string_view word) { return std::string(word.empty() ? kNone : word); }

@@ -3,6 +3,7 @@
 #include <map>
 #include <random>
 
+#include "transport/handshake.h"
 #include "transport/peer_session.h"
 
 namespace sluice::transport {
@@ -25,7 +26,8 @@ class NodeEndpoint final : public Endpoint {
   Result<void> listen() {
     if (home_.options.listen.empty()) return {};
     auto bound = home_.parts.stream.listen(home_.options.listen, [this](Result<std::unique_ptr<Channel>> channel) {
-      if (channel) adopt(SessionRole::kListening, std::move(channel).value(), {});
+      if (!channel) return report(channel.error());
+      adopt(SessionRole::kListening, std::move(channel).value(), {});
     });
     if (!bound) return bound.error();
     listen_address_ = *bound;
@@ -36,7 +38,10 @@ class NodeEndpoint final : public Endpoint {
 
   void connect(const std::string& address, std::function<void(Result<Session*>)> done) override {
     home_.parts.stream.connect(address, [this, done = std::move(done)](Result<std::unique_ptr<Channel>> channel) {
-      if (!channel) return done(channel.error());
+      if (!channel) {
+        report(channel.error());
+        return done(channel.error());
+      }
       adopt(SessionRole::kConnecting, std::move(channel).value(), done);
     });
   }
@@ -90,6 +95,12 @@ class NodeEndpoint final : public Endpoint {
     PeerSession& started = *session;
     sessions_.emplace(peer, std::move(session));
     started.start(role, std::move(channel), std::move(connected));
+  }
+
+  // Peers that TLS kept apart have no session that could tell of it.
+  void report(const Error& error) {
+    if (!is_tls_failure(error.code)) return;
+    home_.parts.events.emit(HandshakeRefused{PeerId(next_peer_++), error, "tls"}, home_.parts.clock.now());
   }
 
   std::uint64_t new_key() { return (static_cast<std::uint64_t>(random_()) << 32U) | random_(); }

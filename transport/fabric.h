@@ -60,6 +60,8 @@ class Channel {
   /// Control frames already queued still get a short chance to leave. on_closed(error) follows from the loop, after
   /// every on_sent and on_dropped. Idempotent.
   virtual void close(Error error) = 0;
+  /// Whether the node at the other end may call itself so. A fabric that does not authenticate cannot say no.
+  virtual bool vouches_for(std::string_view) const { return true; }
 };
 
 using ChannelDone = std::function<void(Result<std::unique_ptr<Channel>>)>;

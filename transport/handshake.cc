@@ -36,6 +36,11 @@ std::optional<Refusal> refuse(const Hello& local, const Hello& remote) {
   return std::nullopt;
 }
 
+bool is_tls_failure(ErrorCode code) {
+  return code == ErrorCode::kTlsMismatch || code == ErrorCode::kCertificateMissing ||
+         code == ErrorCode::kCertificateExpired || code == ErrorCode::kCertificateUntrusted;
+}
+
 std::uint16_t agreed_version(const Hello& local, const Hello& remote) {
   const std::uint16_t version = std::min(local.version_max, remote.version_max);
   SLUICE_ASSERT(version >= std::max(local.version_min, remote.version_min));

@@ -21,6 +21,9 @@ struct Refusal {
 /// side). Threads: pure.
 std::optional<Refusal> refuse(const Hello& local, const Hello& remote);
 
+/// Whether the two were kept apart before the greeting, by TLS or its absence.  Threads: pure.
+bool is_tls_failure(ErrorCode code);
+
 /// The version that both speak; call after refuse() said nothing.  Threads: pure.
 std::uint16_t agreed_version(const Hello& local, const Hello& remote);
 

@@ -16,8 +16,8 @@ bool is_greeting(MessageType type) {
 
 // Events carry literals only; a name that the peer sent is matched with the ones we know.
 std::string_view known_field(std::string_view sent) {
-  constexpr std::array<std::string_view, 7> kFields{"version", "model",     "layout",   "rope",
-                                                    "engine",  "heartbeat", "max_frame"};
+  constexpr std::array<std::string_view, 9> kFields{"name",   "version", "model",     "layout",   "rope",
+                                                    "engine", "profile", "heartbeat", "max_frame"};
   const auto at = std::find(kFields.begin(), kFields.end(), sent);
   return at == kFields.end() ? std::string_view("other") : *at;
 }
@@ -99,7 +99,11 @@ Result<void> PeerSession::on_greeting(const FrameHeader& header, std::span<const
 
 Result<void> PeerSession::on_hello(MessageType type, std::span<const std::byte> payload) {
   SLUICE_ASSIGN(remote_, decode_hello(payload));
-  if (const auto refusal = refuse(home_.hello, remote_)) {
+  std::optional<Refusal> refusal = refuse(home_.hello, remote_);
+  if (!control_->vouches_for(remote_.identity.name)) {
+    refusal = Refusal{Error{ErrorCode::kNameNotProven, 0, "name of the peer"}, "name"};
+  }
+  if (refusal) {
     const HelloRefused message{refusal->error.code, std::string(refusal->field)};
     if (type == MessageType::kHello) send_control(MessageType::kHelloRefused, UnitKey{}, encode(message));
     return refused(refusal->error, refusal->field);
@@ -335,6 +339,8 @@ void PeerSession::finish_down() {
   if (up_) {
     emit(SessionDown{peer_, down_error_});
     handler().on_down(*this, down_error_);
+  } else if (is_tls_failure(down_error_.code)) {
+    refused(down_error_, "tls");
   }
   report_connected(down_error_);
   home_.ended(peer_);

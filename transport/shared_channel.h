@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "transport/fabric.h"
@@ -9,7 +10,7 @@
 namespace sluice::transport {
 
 /// Connection: start, send, drop, queued and close as Channel has them; abandon(), where it has one, is called when the
-/// owner lets go. Threads: the loop's.
+/// owner lets go; vouches_for(), where it has one, is asked. Threads: the loop's.
 template <typename Connection>
 class SharedChannel final : public Channel {
  public:
@@ -22,6 +23,10 @@ class SharedChannel final : public Channel {
   void drop(RequestId request) override { connection_->drop(request); }
   Bytes queued() const override { return connection_->queued(); }
   void close(Error error) override { connection_->close(error); }
+  bool vouches_for(std::string_view name) const override {
+    if constexpr (requires(const Connection& held) { held.vouches_for(name); }) return connection_->vouches_for(name);
+    return Channel::vouches_for(name);
+  }
 
  private:
   std::shared_ptr<Connection> connection_;

@@ -36,6 +36,11 @@ ExitCode exit_code_of(ErrorCode code) {
     case ErrorCode::kIncompatibleModel:
     case ErrorCode::kIncompatibleLayout:
     case ErrorCode::kIncompatibleEngine:
+    case ErrorCode::kTlsMismatch:
+    case ErrorCode::kCertificateMissing:
+    case ErrorCode::kCertificateExpired:
+    case ErrorCode::kCertificateUntrusted:
+    case ErrorCode::kNameNotProven:
       return ExitCode::kIncompatible;
     default:
       return ExitCode::kFailed;

@@ -7,7 +7,7 @@ namespace sluice::programs {
 integration::NodeOptions client_options(const integration::Config& config, std::string_view name,
                                         const std::string& peer) {
   integration::NodeOptions options = node_options(config);
-  options.name = name;
+  if (!options.tls) options.name = name;  // a certificate says who we are
   options.endpoint.listen.clear();
   options.peers = {peer};
   return options;

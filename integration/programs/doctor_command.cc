@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -12,11 +13,15 @@
 #include "integration/address.h"
 #include "integration/beast.h"
 #include "integration/programs/command_line.h"
+#include "integration/programs/node_setup.h"
 #include "integration/programs/version.h"
 #include "kernels/table.h"
+#include "transport/tcp/tls.h"
 
 namespace sluice::programs {
 namespace {
+
+constexpr std::int64_t kDaysToRenew = 14;
 
 struct Finding {
   std::string topic;
@@ -51,6 +56,44 @@ Finding model_finding(const integration::Config& config) {
   std::error_code ignored;
   const bool there = std::filesystem::is_regular_file(config.engine_model, ignored);
   return {"model", there, config.engine_model + (there ? " is there" : " is missing: './dev setup' fetches it")};
+}
+
+/// Of the certificate that the node would show to its peers.
+std::vector<Finding> tls_findings(const integration::Config& config) {
+  const std::optional<transport::tcp::TlsOptions> tls = tls_options(config);
+  if (!tls) return {{"tls", true, "off: data ports stay on this machine; see tls.* in 'sluice config explain'"}};
+  const Result<transport::tcp::CertificateFacts> facts = transport::tcp::read_certificate(*tls);
+  if (!facts) {
+    const Error error = facts.error();
+    return {{"tls", false,
+             std::string(error_name(error.code)) + " (" + error.where + "): " + std::string(error_hint(error.code))}};
+  }
+  std::vector<Finding> findings = {{"tls", true, "key and certificate belong together"}};
+  const auto days = std::chrono::duration_cast<std::chrono::hours>(facts->until_end).count() / 24;
+  if (facts->until_start.count() > 0 || facts->until_end.count() < 0) {
+    findings.push_back({"tls dates", false, "the certificate is not valid now: renew it, or correct the clock"});
+  } else {
+    const bool is_soon = days < kDaysToRenew;
+    findings.push_back(
+        {"tls dates", !is_soon, "valid for " + std::to_string(days) + " more days" + (is_soon ? ": renew it" : "")});
+  }
+  const bool is_named = std::find(facts->names.begin(), facts->names.end(), config.node_name) != facts->names.end();
+  findings.push_back({"tls name", is_named,
+                      is_named ? "the certificate carries node.name '" + config.node_name + "'"
+                               : "the certificate lacks node.name '" + config.node_name +
+                                     "' as a DNS name: make one that has it, or correct node.name"});
+  findings.push_back({"tls ca", facts->is_signed,
+                      facts->is_signed ? "the certificate is signed by an authority in tls.ca"
+                                       : "no authority in tls.ca signed the certificate: peers with the same tls.ca "
+                                         "will refuse it"});
+  std::error_code failure;
+  const auto mode = std::filesystem::status(tls->key, failure).permissions();
+  const bool is_open =
+      (mode & (std::filesystem::perms::group_all | std::filesystem::perms::others_all)) != std::filesystem::perms::none;
+  findings.push_back({"tls key", !is_open,
+                      is_open ? "other users can reach the private key: chmod 600 " + tls->key
+                              : "only this user can reach the private key"});
+  return findings;
 }
 
 Finding peer_finding(const std::string& peer, ExitCode& code) {
@@ -92,6 +135,7 @@ ExitCode examine(const ConfigArguments& arguments, const std::vector<std::string
       memlock_finding(),
       namespace_finding(),
       model_finding(loaded->config)};
+  for (Finding& finding : tls_findings(loaded->config)) findings.push_back(std::move(finding));
   for (const std::string& peer : loaded->config.discovery_peers) findings.push_back(peer_finding(peer, code));
   for (const std::string& peer : peers) findings.push_back(peer_finding(peer, code));
   if (json) {

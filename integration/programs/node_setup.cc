@@ -17,6 +17,17 @@ integration::DataChoice data_choice(std::string_view prefer) {
 
 }  // namespace
 
+std::optional<transport::tcp::TlsOptions> tls_options(const integration::Config& config) {
+  if (config.tls_certificate.empty()) return std::nullopt;
+  transport::tcp::TlsOptions tls;
+  tls.certificate = config.tls_certificate;
+  tls.key = config.tls_key;
+  tls.authorities = config.tls_ca;
+  tls.node_name = config.node_name;
+  tls.allowed_names = config.tls_allowed_names;
+  return tls;
+}
+
 integration::NodeOptions node_options(const integration::Config& config) {
   const auto has = [&](std::string_view part) {
     return std::find(config.codec_parts.begin(), config.codec_parts.end(), part) != config.codec_parts.end();
@@ -28,6 +39,7 @@ integration::NodeOptions node_options(const integration::Config& config) {
   options.endpoint.heartbeat = config.transport_heartbeat;
   options.peers = config.discovery_peers;
   options.data = {data_choice(config.transport_prefer), config.transport_shm_any_user, config.transport_shm_spin};
+  options.tls = tls_options(config);
   options.store = config.memory_store;
   options.planes = config.memory_planes;
   options.group_layers = static_cast<std::uint32_t>(config.codec_group_layers.count());

@@ -2,14 +2,19 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "integration/config.h"
 #include "integration/engine.h"
 #include "integration/node.h"
+#include "transport/tcp/tls.h"
 
 namespace sluice::programs {
+
+/// What tls.* asks for; nothing when it is not set.  Threads: pure.
+std::optional<transport::tcp::TlsOptions> tls_options(const integration::Config& config);
 
 /// Threads: pure.
 integration::NodeOptions node_options(const integration::Config& config);

@@ -35,8 +35,9 @@ LAYERS = {
 DOORS = [
     (r"boost/beast(/|\.hpp)", ["integration/"]),
     (r"boost/context/", ["kernels/cuda/"]),
+    (r"boost/asio/ssl", ["transport/tcp/tls_context.h"]),
     (r"boost/", ["transport/asio.h"]),
-    (r"openssl/", ["transport/tcp/", "transport/asio.h"]),
+    (r"openssl/", ["transport/tcp/"]),
     (r"(ucp|ucs|uct|ucm)/", ["transport/ucx/"]),
     (r"nccl\.h|cuda", ["transport/nccl/", "kernels/cuda/"]),
     (r"prometheus/", ["metrics/prometheus/"]),

@@ -30,6 +30,17 @@ std::span<const std::byte> payload_of(const OutgoingFrame& frame) {
 
 Bytes wire_size(const OutgoingFrame& frame) { return Bytes(kFrameHeaderSize + payload_of(frame).size()); }
 
+constexpr Error kTlsPeer{ErrorCode::kTlsMismatch, 0, "the peer speaks TLS, we do not"};
+
+// So that a peer that speaks TLS learns why; what it has sent is taken off the socket first, since unread bytes would
+// turn our close into a reset that overtakes the answer.
+void answer_tls(int socket) {
+  std::array<std::byte, 4096> unread;
+  while (::recv(socket, unread.data(), unread.size(), MSG_DONTWAIT) == static_cast<ssize_t>(unread.size())) {
+  }
+  send_version_alert(socket);
+}
+
 void settle(OutgoingFrame& frame, Result<void> outcome) {
   frame.keepalive.reset();
   if (frame.on_sent) frame.on_sent(outcome);
@@ -37,14 +48,19 @@ void settle(OutgoingFrame& frame, Result<void> outcome) {
 
 }  // namespace
 
-TcpConnection::TcpConnection(asio::ip::tcp::socket socket, const TcpOptions& options)
-    : socket_(std::move(socket)), flush_timer_(socket_.get_executor()), options_(options) {
+template <typename Stream>
+TcpConnection<Stream>::TcpConnection(Stream stream, const TcpOptions& options, std::vector<std::string> proven_names)
+    : stream_(std::move(stream)),
+      flush_timer_(stream_.get_executor()),
+      options_(options),
+      proven_names_(std::move(proven_names)) {
   batch_.reserve(kBatchFrames);
   batch_buffers_.reserve(2 * kBatchFrames);
 }
 
-Result<void> TcpConnection::set_up() {
-  const int fd = socket_.native_handle();
+template <typename Stream>
+Result<void> TcpConnection<Stream>::set_up() {
+  const int fd = stream_.lowest_layer().native_handle();
   SLUICE_TRY(set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1));
   const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.user_timeout).count();
   SLUICE_TRY(set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<std::uint64_t>(timeout)));
@@ -54,18 +70,20 @@ Result<void> TcpConnection::set_up() {
     SLUICE_TRY(set_option(fd, SOL_SOCKET, SO_RCVBUF, options_.socket_buffer.count()));
   }
   boost::system::error_code error;
-  socket_.non_blocking(true, error);
+  stream_.lowest_layer().non_blocking(true, error);
   if (error) return from_asio(error, "non_blocking");
   return {};
 }
 
-void TcpConnection::start(FrameSink& sink) {
+template <typename Stream>
+void TcpConnection<Stream>::start(FrameSink& sink) {
   SLUICE_ASSERT(sink_ == nullptr);
   sink_ = &sink;
   read_more();
 }
 
-Result<void> TcpConnection::send(OutgoingFrame frame) {
+template <typename Stream>
+Result<void> TcpConnection<Stream>::send(OutgoingFrame frame) {
   if (closing_) return Error{ErrorCode::kPeerLost, 0, "send on a closing connection"};
   const Bytes size = wire_size(frame);
   if (queued_ + size > options_.queue_bytes || control_.size() + data_.size() >= options_.queue_frames) {
@@ -77,7 +95,8 @@ Result<void> TcpConnection::send(OutgoingFrame frame) {
   return {};
 }
 
-void TcpConnection::drop(RequestId request) {
+template <typename Stream>
+void TcpConnection<Stream>::drop(RequestId request) {
   std::vector<OutgoingFrame> gone;
   for (auto at = data_.begin(); at != data_.end();) {
     if (at->header.unit.request != request) {
@@ -89,12 +108,13 @@ void TcpConnection::drop(RequestId request) {
     at = data_.erase(at);
   }
   if (gone.empty()) return;
-  asio::post(socket_.get_executor(), [frames = std::make_shared<std::vector<OutgoingFrame>>(std::move(gone))] {
+  asio::post(stream_.get_executor(), [frames = std::make_shared<std::vector<OutgoingFrame>>(std::move(gone))] {
     for (OutgoingFrame& frame : *frames) settle(frame, Error{ErrorCode::kAborted, 0, "dropped before it began"});
   });
 }
 
-void TcpConnection::kick_write() {
+template <typename Stream>
+void TcpConnection<Stream>::kick_write() {
   if (writing_ || broken_) return;
   fill_batch();
   if (batch_.empty()) {
@@ -105,7 +125,8 @@ void TcpConnection::kick_write() {
   write_more();
 }
 
-void TcpConnection::fill_batch() {
+template <typename Stream>
+void TcpConnection<Stream>::fill_batch() {
   batch_.clear();
   batch_buffers_.clear();
   batch_at_ = 0;
@@ -120,7 +141,8 @@ void TcpConnection::fill_batch() {
   data_went_last_ = has_data || (data_went_last_ && !data_.empty());
 }
 
-void TcpConnection::take_from(std::deque<OutgoingFrame>& queue) {
+template <typename Stream>
+void TcpConnection<Stream>::take_from(std::deque<OutgoingFrame>& queue) {
   const std::size_t index = batch_.size();
   batch_.push_back(std::move(queue.front()));
   queue.pop_front();
@@ -135,18 +157,19 @@ void TcpConnection::take_from(std::deque<OutgoingFrame>& queue) {
   if (!payload.empty()) batch_buffers_.emplace_back(payload.data(), payload.size());
 }
 
-void TcpConnection::write_more() {
+template <typename Stream>
+void TcpConnection<Stream>::write_more() {
   const std::span<const asio::const_buffer> rest = std::span(batch_buffers_).subspan(batch_at_);
-  socket_.async_write_some(rest, [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
-    self->wrote(error, size);
-  });
+  stream_.async_write_some(rest, [self = this->shared_from_this()](const boost::system::error_code& error,
+                                                                   std::size_t size) { self->wrote(error, size); });
 }
 
-void TcpConnection::wrote(const boost::system::error_code& error, std::size_t size) {
+template <typename Stream>
+void TcpConnection<Stream>::wrote(const boost::system::error_code& error, std::size_t size) {
   if (error) {
     writing_ = false;
-    settle_batch(from_asio(error, "write"));
-    close(from_asio(error, "write"));
+    settle_batch(stream_error(stream_, error, "write"));
+    close(stream_error(stream_, error, "write"));
     break_off();
     finish_if_idle();
     return;
@@ -167,7 +190,8 @@ void TcpConnection::wrote(const boost::system::error_code& error, std::size_t si
   if (!writing_) data_went_last_ = false;
 }
 
-void TcpConnection::settle_batch(Result<void> outcome) {
+template <typename Stream>
+void TcpConnection<Stream>::settle_batch(Result<void> outcome) {
   // Moved out first: an on_sent may send, and so begin the next batch.
   std::vector<OutgoingFrame> done;
   done.swap(batch_);
@@ -178,7 +202,8 @@ void TcpConnection::settle_batch(Result<void> outcome) {
   writing_ = false;
 }
 
-void TcpConnection::read_more() {
+template <typename Stream>
+void TcpConnection<Stream>::read_more() {
   reading_ = true;
   std::array<asio::mutable_buffer, 2> into;
   if (header_) {
@@ -193,14 +218,14 @@ void TcpConnection::read_more() {
   } else {
     into[0] = asio::buffer(header_bytes_.data() + header_have_, kFrameHeaderSize - header_have_);
   }
-  socket_.async_read_some(into, [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
-    self->read(error, size);
-  });
+  stream_.async_read_some(into, [self = this->shared_from_this()](const boost::system::error_code& error,
+                                                                  std::size_t size) { self->read(error, size); });
 }
 
-void TcpConnection::read(const boost::system::error_code& error, std::size_t size) {
+template <typename Stream>
+void TcpConnection<Stream>::read(const boost::system::error_code& error, std::size_t size) {
   reading_ = false;
-  if (error) close(from_asio(error, "read"));
+  if (error) close(speaks_tls() ? kTlsPeer : stream_error(stream_, error, "read"));
   if (closing_) {
     if (error) break_off();
     finish_if_idle();
@@ -227,7 +252,8 @@ void TcpConnection::read(const boost::system::error_code& error, std::size_t siz
   read_more();
 }
 
-void TcpConnection::took_payload() {
+template <typename Stream>
+void TcpConnection<Stream>::took_payload() {
   const FrameHeader header = *header_;
   const bool dropped = target_.empty() && !header.length.is_zero();
   const std::span<const std::byte> payload = target_;
@@ -237,13 +263,15 @@ void TcpConnection::took_payload() {
   if (!dropped) sink_->on_frame(header, payload);
 }
 
-bool TcpConnection::took_header() {
-  header_have_ = 0;
+template <typename Stream>
+bool TcpConnection<Stream>::took_header() {
   const Result<FrameHeader> header = decode_frame(header_bytes_);
   if (!header) {
-    close(header.error());
+    if (speaks_tls()) answer_tls(stream_.lowest_layer().native_handle());
+    close(speaks_tls() ? kTlsPeer : header.error());
     return false;
   }
+  header_have_ = 0;
   if (header->length > max_payload(header->type)) {
     close(Error{ErrorCode::kBadLength, 0, "frame length"});
     return false;
@@ -260,7 +288,23 @@ bool TcpConnection::took_header() {
   return true;
 }
 
-void TcpConnection::close(Error error) {
+template <typename Stream>
+bool TcpConnection<Stream>::speaks_tls() const {
+  constexpr std::byte kAlert{21};
+  constexpr std::byte kHandshake{22};
+  constexpr std::byte kMajor{3};
+  return !header_ && header_have_ >= 2 && (header_bytes_[0] == kHandshake || header_bytes_[0] == kAlert) &&
+         header_bytes_[1] == kMajor;
+}
+
+template <typename Stream>
+bool TcpConnection<Stream>::vouches_for(std::string_view name) const {
+  if constexpr (std::is_same_v<Stream, asio::ip::tcp::socket>) return true;
+  return std::find(proven_names_.begin(), proven_names_.end(), name) != proven_names_.end();
+}
+
+template <typename Stream>
+void TcpConnection<Stream>::close(Error error) {
   if (closing_) return;
   closing_ = true;
   error_ = error;
@@ -268,28 +312,30 @@ void TcpConnection::close(Error error) {
   unsent.swap(data_);
   for (const OutgoingFrame& frame : unsent) queued_ -= wire_size(frame);
   auto frames = std::make_shared<std::deque<OutgoingFrame>>(std::move(unsent));
-  asio::post(socket_.get_executor(), [self = shared_from_this(), frames] {
+  asio::post(stream_.get_executor(), [self = this->shared_from_this(), frames] {
     for (OutgoingFrame& frame : *frames) settle(frame, self->error_);
     self->kick_write();
     self->finish_if_idle();
   });
   flush_timer_.expires_after(kFlushTime);
-  flush_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& stopped) {
+  flush_timer_.async_wait([self = this->shared_from_this()](const boost::system::error_code& stopped) {
     if (!stopped) self->break_off();
   });
 }
 
-void TcpConnection::break_off() {
+template <typename Stream>
+void TcpConnection<Stream>::break_off() {
   if (broken_) return;
   broken_ = true;
   flush_timer_.cancel();
   boost::system::error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
-  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->finish_if_idle(); });
+  stream_.lowest_layer().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  stream_.lowest_layer().close(ignored);
+  asio::post(stream_.get_executor(), [self = this->shared_from_this()] { self->finish_if_idle(); });
 }
 
-void TcpConnection::finish_if_idle() {
+template <typename Stream>
+void TcpConnection<Stream>::finish_if_idle() {
   if (!broken_ || reading_ || writing_ || finished_) return;
   finished_ = true;
   for (OutgoingFrame& frame : control_) settle(frame, error_);
@@ -299,5 +345,8 @@ void TcpConnection::finish_if_idle() {
   if (header_ && !target_.empty()) sink_->on_dropped(*header_);
   sink_->on_closed(error_);
 }
+
+template class TcpConnection<asio::ip::tcp::socket>;
+template class TcpConnection<TlsStream>;
 
 }  // namespace sluice::transport::tcp

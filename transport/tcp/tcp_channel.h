@@ -1,6 +1,6 @@
-// One TCP connection as a Channel. Reads: header, then payload straight to where the sink says, with the next header in
-// the same system call. Writes: control frames first, headers and payloads gathered. Ends: on_closed comes once both
-// directions have nothing running, so that no memory of the sink is touched after it.
+// One TCP connection, plain or under TLS, as a Channel. Reads: header, then payload straight to where the sink says,
+// with the next header in the same system call. Writes: control frames first, headers and payloads gathered. Ends:
+// on_closed comes once both directions have nothing running, so that no memory of the sink is touched after it.
 #pragma once
 
 #include <array>
@@ -8,18 +8,24 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "transport/asio.h"
 #include "transport/fabric.h"
 #include "transport/tcp/tcp_fabric.h"
+#include "transport/tcp/tls_context.h"
 
 namespace sluice::transport::tcp {
 
+/// Stream: a socket, or a TlsStream whose handshake has ended well.
 /// Threads: the loop's. Kept alive by its running operations.
-class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
+template <typename Stream>
+class TcpConnection : public std::enable_shared_from_this<TcpConnection<Stream>> {
  public:
-  TcpConnection(asio::ip::tcp::socket socket, const TcpOptions& options);
+  /// `proven_names`: what the peer may call itself, under TLS.
+  TcpConnection(Stream stream, const TcpOptions& options, std::vector<std::string> proven_names);
   /// Errors: kIo when the system refuses an option.
   Result<void> set_up();
 
@@ -28,6 +34,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   void drop(RequestId request);
   Bytes queued() const { return queued_; }
   void close(Error error);
+  bool vouches_for(std::string_view name) const;
 
  private:
   static constexpr std::size_t kBatchFrames = 8;
@@ -46,14 +53,16 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   void read(const boost::system::error_code& error, std::size_t size);
   void took_payload();
   bool took_header();
+  bool speaks_tls() const;
 
   // Ending.
   void break_off();
   void finish_if_idle();
 
-  asio::ip::tcp::socket socket_;
+  Stream stream_;
   asio::steady_timer flush_timer_;
   TcpOptions options_;
+  std::vector<std::string> proven_names_;
   FrameSink* sink_ = nullptr;
 
   std::deque<OutgoingFrame> control_;

@@ -1,5 +1,5 @@
-// Frames over plain TCP: gathered writes of header and payload, reads straight into the slot that the session names.
-// Nothing of a payload is read before its header has been checked against the leases.
+// Frames over TCP, plain or under TLS: gathered writes of header and payload, reads straight into the slot that the
+// session names. Nothing of a payload is read before its header has been checked against the leases.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,7 @@
 #include "base/quantity.h"
 #include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/tcp/tls.h"
 
 namespace sluice::transport::tcp {
 
@@ -24,7 +25,12 @@ struct TcpOptions {
   std::size_t queue_frames = 16384;
 };
 
-/// Threads: the loop's. The fabric must outlive its channels; the loop must outlive the fabric.
+/// Plain TCP. Threads: the loop's. The fabric must outlive its channels; the loop must outlive the fabric.
 std::unique_ptr<StreamFabric> make_tcp_fabric(asio::io_context& loop, const TcpOptions& options);
+
+/// The same under TLS, named "tls": its channels exist only once both sides have proved who they are.
+/// Errors: those of read_certificate; kConfigInvalid (the certificate lacks the node's name), kCertificateExpired.
+Result<std::unique_ptr<StreamFabric>> open_tls_fabric(asio::io_context& loop, const TcpOptions& options,
+                                                      const TlsOptions& tls);
 
 }  // namespace sluice::transport::tcp

@@ -18,7 +18,7 @@ TEST(ErrorCode, EveryCodeHasItsOwnNameAndAHint) {
     ++known;
     EXPECT_TRUE(names.insert(std::string(error_name(code))).second) << number;
   }
-  EXPECT_EQ(known, 38);
+  EXPECT_EQ(known, 43);
 }
 
 TEST(ErrorCode, NumbersArePinned) {
@@ -27,6 +27,7 @@ TEST(ErrorCode, NumbersArePinned) {
   EXPECT_EQ(static_cast<int>(ErrorCode::kDeadlineMissed), 405);
   EXPECT_EQ(static_cast<int>(ErrorCode::kNoSlot), 501);
   EXPECT_EQ(static_cast<int>(ErrorCode::kPromptTooLong), 602);
+  EXPECT_EQ(static_cast<int>(ErrorCode::kNameNotProven), 704);
 }
 
 }  // namespace

@@ -27,6 +27,11 @@ constexpr Other kOthers[] = {
     {"listen.admin", "127.0.0.1:9002", "\"127.0.0.1:9002\""},
     {"listen.allow_insecure", "true", "true"},
     {"discovery.peers", "10.0.0.2:7411,d2:7411", "[\"10.0.0.2:7411\", \"d2:7411\"]"},
+    {"tls.certificate", "node.pem", "\"node.pem\""},
+    {"tls.key", "node.key", "\"node.key\""},
+    {"tls.ca", "ca.pem", "\"ca.pem\""},
+    {"tls.allowed_names", "p1,d1", "[\"p1\", \"d1\"]"},
+    {"tls.allow_plain_ucx", "true", "true"},
     {"transport.prefer", "ucx", "\"ucx\""},
     {"transport.shm_any_user", "true", "true"},
     {"transport.shm_spin_ns", "50000", "50000"},
@@ -76,10 +81,16 @@ const ConfigOrigin& origin_of(const LoadedConfig& loaded, std::string_view key) 
   return *std::find_if(loaded.origins.begin(), loaded.origins.end(), [&](const auto& row) { return row.key == key; });
 }
 
-/// engine.model alone breaks a rule, so every case says which engine.
-std::vector<std::string> with_engine(const Other& other) {
-  if (std::string_view(other.key) == "engine.model") return {"engine.kind=llama_cpp"};
-  return {};
+/// Some keys alone break a rule: what is said beside them.
+std::vector<std::string> companions_of(const Other& other) {
+  const std::string_view key = other.key;
+  if (key == "engine.model") return {"engine.kind=llama_cpp"};
+  if (!key.starts_with("tls.") || key == "tls.allow_plain_ucx") return {};
+  std::vector<std::string> rest;
+  for (const std::string_view file : {"tls.certificate", "tls.key", "tls.ca"}) {
+    if (file != key) rest.push_back(std::string(file) + "=file.pem");
+  }
+  return rest;
 }
 
 TEST(Config, DefaultsHold) {
@@ -97,7 +108,7 @@ TEST(Config, EveryKeyHasACase) {
 
 TEST(Config, EveryKeyComesFromFile) {
   for (const Other& other : kOthers) {
-    const LoadedConfig loaded = load_config({file_with(toml_of(other)), {}, with_engine(other)});
+    const LoadedConfig loaded = load_config({file_with(toml_of(other)), {}, companions_of(other)});
     ASSERT_TRUE(loaded.problems.empty()) << other.key << ": " << loaded.problems.front().message;
     EXPECT_EQ(origin_of(loaded, other.key).value, other.text);
     EXPECT_THAT(origin_of(loaded, other.key).origin, HasSubstr(".toml:2")) << other.key;
@@ -106,7 +117,7 @@ TEST(Config, EveryKeyComesFromFile) {
 
 TEST(Config, EveryKeyComesFromEnvironment) {
   for (const Other& other : kOthers) {
-    const LoadedConfig loaded = load_config({{}, {{environment_of(other.key), other.text}}, with_engine(other)});
+    const LoadedConfig loaded = load_config({{}, {{environment_of(other.key), other.text}}, companions_of(other)});
     ASSERT_TRUE(loaded.problems.empty()) << other.key << ": " << loaded.problems.front().message;
     EXPECT_EQ(origin_of(loaded, other.key).value, other.text);
     EXPECT_EQ(origin_of(loaded, other.key).origin, "environment " + environment_of(other.key));
@@ -115,7 +126,7 @@ TEST(Config, EveryKeyComesFromEnvironment) {
 
 TEST(Config, EveryKeyComesFromSettings) {
   for (const Other& other : kOthers) {
-    std::vector<std::string> settings = with_engine(other);
+    std::vector<std::string> settings = companions_of(other);
     settings.push_back(std::string(other.key) + "=" + other.text);
     const LoadedConfig loaded = load_config({{}, {}, settings});
     ASSERT_TRUE(loaded.problems.empty()) << other.key << ": " << loaded.problems.front().message;
@@ -177,7 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "listen.data=127.0.0.1", "listen.data=127.0.0.1:99999", "listen.data=127.0.0.1:-1",
                     "listen.data=0.0.0.0:7411", "listen.data=10.1.2.3:7411", "listen.data=127.evil.org:7411",
                     "listen.admin=0.0.0.0:7412", "listen.admin=[::]:7412", "listen.admin=127.0.0.1:7411",
-                    "listen.allow_insecure=yes", "discovery.peers=d1", "discovery.peers=d1:0",
+                    "listen.allow_insecure=yes", "tls.certificate=node.pem", "tls.key=node.key", "tls.ca=ca.pem",
+                    "tls.allowed_names=p1", "tls.allow_plain_ucx=1", "discovery.peers=d1", "discovery.peers=d1:0",
                     "discovery.peers=127.0.0.1:7411", "discovery.peers=d1:1,d1:1", "transport.prefer=rdma",
                     "transport.heartbeat_ms=0", "transport.heartbeat_ms=1s", "transport.heartbeat_ms=-5",
                     "transport.heartbeat_ms=99999999999999999999", "memory.ring_bytes=64MiB", "memory.ring_bytes=1",
@@ -187,6 +199,17 @@ INSTANTIATE_TEST_SUITE_P(
                     "planner.quality_floor_ppm=1000001", "planner.quality_target_ppm=0.9", "planner.deadline_ms=0",
                     "engine.kind=vllm", "engine.kind=llama_cpp", "engine.model=/m/x.gguf",
                     "engine.context_tokens=many"));
+
+TEST(Config, TlsOpensTheDataPortAloneAndKeepsUcxOut) {
+  const auto problems = [](std::vector<std::string> settings) {
+    settings.insert(settings.end(), {"tls.certificate=c.pem", "tls.key=k.pem", "tls.ca=a.pem"});
+    return load_config({{}, {}, settings}).problems.size();
+  };
+  EXPECT_EQ(problems({"listen.data=0.0.0.0:7411"}), 0U);
+  EXPECT_EQ(problems({"listen.admin=0.0.0.0:7412"}), 1U);
+  EXPECT_EQ(problems({"transport.prefer=ucx"}), 1U);
+  EXPECT_EQ(problems({"transport.prefer=ucx", "tls.allow_plain_ucx=true"}), 0U);
+}
 
 TEST(Config, FilesOfOtherKindsAreRefused) {
   EXPECT_EQ(load_config({"/nonexistent/sluice.toml", {}, {}}).problems.size(), 1U);
