@@ -43,6 +43,8 @@ constexpr std::array kRows = {
     Row{ErrorCode::kProtocolViolation, "protocol_violation", "update the peer; it sent what the protocol forbids"},
     Row{ErrorCode::kStaleLease, "stale_lease", "nothing to do: a late write was refused"},
     Row{ErrorCode::kDraining, "draining", "use another node; this one is shutting down"},
+    Row{ErrorCode::kCircuitOpen, "circuit_open",
+        "nothing to do: the peer failed again and again, and is tried later; see 'sluice links'"},
     Row{ErrorCode::kNoMemory, "no_memory", "raise the memory limit or lower the configured pools"},
     Row{ErrorCode::kNoSlot, "no_slot", "raise memory.ring_bytes, or send less at once"},
     Row{ErrorCode::kQueueFull, "queue_full", "send less at once; the queue is bounded"},

@@ -43,6 +43,7 @@ enum class ErrorCode : std::uint16_t {
   kProtocolViolation = 406,
   kStaleLease = 407,
   kDraining = 408,
+  kCircuitOpen = 409,
   // 5xx: our own resources
   kNoMemory = 500,
   kNoSlot = 501,

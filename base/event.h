@@ -104,6 +104,11 @@ struct FellBack {
   RequestId request;
   std::string_view cause;
 };
+/// A peer of the configuration, by its address, has failed so often in a row that nothing is asked of it for a while.
+struct CircuitOpened {
+  PeerName peer;
+  Error error;
+};
 struct SlotReleased {
   SlotIndex slot;
   Generation generation;
@@ -127,6 +132,6 @@ struct Predicted {
 
 using Event = std::variant<SessionUp, SessionDown, HandshakeRefused, RequestOpened, Decided, UnitOffered, UnitGranted,
                            UnitMoved, UnitRefused, UnitDecoded, RequestSealed, StepTimed, RequestEnded, FellBack,
-                           SlotReleased, LeaseExpired, LinkMeasured, Predicted>;
+                           CircuitOpened, SlotReleased, LeaseExpired, LinkMeasured, Predicted>;
 
 }  // namespace sluice

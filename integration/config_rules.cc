@@ -49,7 +49,7 @@ void check_tls(const Config& config, std::vector<std::string>& wrong) {
   }
   if (has_tls(config) && config.transport_prefer == "ucx" && !config.tls_allow_plain_ucx) {
     wrong.emplace_back(
-        "transport.prefer is 'ucx', which carries KV unencrypted although TLS is set; use tcp, or set "
+        "transport.prefer is 'ucx', which carries KV unencrypted although TLS is set; use auto or tcp, or set "
         "tls.allow_plain_ucx=true");
   }
 }

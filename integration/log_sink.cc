@@ -45,6 +45,9 @@ struct Writer {
   std::string operator()(const FellBack& event) const {
     return "fell back request " + std::to_string(event.request.value()) + " cause " + std::string(event.cause);
   }
+  std::string operator()(const CircuitOpened& event) const {
+    return "circuit open peer " + std::string(event.peer.view()) + " cause " + cause(event.error);
+  }
   std::string operator()(const LeaseExpired& event) const {
     return "lease expired slot " + std::to_string(event.slot.value()) + " peer " + std::to_string(event.peer.value());
   }

@@ -15,8 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Duration kReconnectAfter = std::chrono::milliseconds(200);
-
 /// A restart must not be taken for the run before it: seconds since 1970 and random bits.
 Epoch new_epoch() {
   std::random_device random;
@@ -113,43 +111,19 @@ Result<void> Node::start() {
   decode_ = std::make_unique<DecodeService>(
       *context_, DecodeService::Options{policy, options_.planes, first_request, decisions_.get()});
   requests_ = std::make_unique<RequestService>(
-      *context_, *decode_, [this](const std::string& peer) { return find_session(peer); },
+      *context_, *decode_, [this](const std::string& peer) { return peers_->find(peer); },
       RequestService::Options{options_.policy, options_.quality_floor, options_.quality_target, options_.deadline,
                               costs});
   const transport::EndpointParts parts{loop_,        *stream_,      data_.get(),
                                        parts_.clock, parts_.events, static_cast<transport::SessionHandler&>(*this)};
   SLUICE_ASSIGN(endpoint_, transport::Endpoint::open(parts, options_.endpoint, identity()));
-  peers_.resize(options_.peers.size(), nullptr);
-  waiting_.resize(options_.peers.size());
-  refusals_.resize(options_.peers.size(), Error{ErrorCode::kUnreachable, 0, "no such peer is connected"});
-  for (std::size_t peer = 0; peer < options_.peers.size(); ++peer) {
-    retries_.push_back(std::make_unique<transport::asio::steady_timer>(parts_.loop));
-    keep_connected(peer);
-  }
+  peers_ = std::make_unique<PeerTable>(PeerTableParts{parts_.loop, parts_.clock, parts_.events, *endpoint_},
+                                       options_.peers, epoch_.value());
+  peers_->connect_all();
   return {};
 }
 
-void Node::keep_connected(std::size_t peer) {
-  endpoint_->connect(options_.peers[peer], [this, peer](Result<transport::Session*> connected) {
-    std::vector<UseSession> waiting;
-    waiting.swap(waiting_[peer]);
-    for (const UseSession& use : waiting) use(connected);
-    if (closing_) return;
-    if (connected) {
-      peers_[peer] = *connected;
-      return;
-    }
-    refusals_[peer] = connected.error();
-    retries_[peer]->expires_after(kReconnectAfter);
-    retries_[peer]->async_wait([this, peer](const boost::system::error_code& cancelled) {
-      if (!cancelled && !closing_) keep_connected(peer);
-    });
-  });
-}
-
-bool Node::ready() const {
-  return !draining_ && std::none_of(peers_.begin(), peers_.end(), [](const auto* peer) { return peer == nullptr; });
-}
+bool Node::ready() const { return !draining_ && peers_->is_whole(); }
 
 void Node::drain() {
   draining_ = true;
@@ -157,27 +131,13 @@ void Node::drain() {
 }
 
 void Node::async_close(std::function<void()> done) {
-  closing_ = true;
-  for (const auto& retry : retries_) retry->cancel();
+  peers_->close();
   endpoint_->async_close([this, done = std::move(done)] {
     engine_worker_->stop();  // first: its jobs hand units to the codec's
     codec_worker_->stop();
     if (data_ == nullptr) return done();
     data_->async_close(done);
   });
-}
-
-Result<transport::Session*> Node::find_session(const std::string& peer) const {
-  Error refusal{ErrorCode::kUnreachable, 0, "no such peer is connected"};
-  for (std::size_t place = 0; place < peers_.size(); ++place) {
-    if (!peer.empty() && peer != options_.peers[place]) continue;
-    if (peers_[place] != nullptr) return peers_[place];
-    refusal = refusals_[place];
-  }
-  for (transport::Session* session : sessions_) {
-    if (peer.empty() || peer == session->remote().identity.name) return session;
-  }
-  return refusal;
 }
 
 void Node::run_request(const json& body, Answer answer) {
@@ -213,7 +173,7 @@ json Node::status() const {
           {"ready", ready()},
           {"draining", draining_},
           {"running_requests", running_requests()},
-          {"sessions", sessions_.size()},
+          {"sessions", peers_->sessions()},
           {"ring_bytes", options_.endpoint.ring.count()},
           {"ring_used_bytes", ring_used().count()},
           {"store_prompts", store_.prompts()},
@@ -222,46 +182,23 @@ json Node::status() const {
           {"decision_log", decisions_ ? decisions_->state() : "off"}};
 }
 
-json Node::links() const {
-  json links = json::array();
-  for (const transport::Session* session : sessions_) {
-    const transport::PathInfo path = session->path();
-    const transport::LinkSample link = session->link();
-    links.push_back({{"peer", session->remote().identity.name},
-                     {"control", path.control},
-                     {"data", path.data},
-                     {"reason", path.reason},
-                     {"bits_per_second", link.rate.count()},
-                     {"rtt_us", std::chrono::duration<double, std::micro>(link.rtt).count()},
-                     {"received_bytes", link.received.count()}});
-  }
-  return links;
-}
-
-void Node::with_session(const std::string& address, UseSession use) {
-  if (const auto session = find_session(address); session && !address.empty()) return use(*session);
-  const auto place = std::find(options_.peers.begin(), options_.peers.end(), address);
-  if (place == options_.peers.end()) return endpoint_->connect(address, std::move(use));
-  waiting_[static_cast<std::size_t>(place - options_.peers.begin())].push_back(
-      std::move(use));  // one session is enough
-}
-
 void Node::announce(const std::string& address, const PrefixKey& key, Duration deadline,
                     std::function<void(Error)> done) {
   const auto stored = store_.find(key);
   if (stored == nullptr) return done(Error{ErrorCode::kNotFound, 0, "store"});
-  with_session(address, [this, key, deadline, stored, done = std::move(done)](Result<transport::Session*> session) {
-    if (!session) return done(session.error());
-    auto asked = std::make_shared<Announced>(Announced{key, done, transport::asio::steady_timer(parts_.loop)});
-    asked->timer.expires_after(deadline);
-    asked->timer.async_wait([this, waiting = std::weak_ptr(asked)](const boost::system::error_code& cancelled) {
-      const auto late = waiting.lock();
-      if (!cancelled && late != nullptr) end_announce(late.get(), Error{ErrorCode::kDeadlineMissed, 0, "announce"});
-    });
-    announced_.emplace(key, asked);
-    const Result<void> sent = (*session)->announce({decode_->next_request(), key, deadline, stored->tokens});
-    if (!sent) end_announce(asked.get(), sent.error());
-  });
+  peers_->use_session(
+      address, [this, key, deadline, stored, done = std::move(done)](Result<transport::Session*> session) {
+        if (!session) return done(session.error());
+        auto asked = std::make_shared<Announced>(Announced{key, done, transport::asio::steady_timer(parts_.loop)});
+        asked->timer.expires_after(deadline);
+        asked->timer.async_wait([this, waiting = std::weak_ptr(asked)](const boost::system::error_code& cancelled) {
+          const auto late = waiting.lock();
+          if (!cancelled && late != nullptr) end_announce(late.get(), Error{ErrorCode::kDeadlineMissed, 0, "announce"});
+        });
+        announced_.emplace(key, asked);
+        const Result<void> sent = (*session)->announce({decode_->next_request(), key, deadline, stored->tokens});
+        if (!sent) end_announce(asked.get(), sent.error());
+      });
 }
 
 void Node::on_sent(const PrefixKey& key, Error error) {
@@ -279,34 +216,29 @@ void Node::end_announce(const Announced* announced, Error error) {
 }
 
 void Node::fetch(const std::string& address, FetchSpec spec, FetchDone done) {
-  with_session(address, [this, spec = std::move(spec), done = std::move(done)](Result<transport::Session*> session) {
-    FetchOutcome refused;
-    refused.error = session ? Error{} : session.error();
-    if (session) {
-      const Result<RequestId> opened = decode_->fetch(**session, spec, done);
-      if (opened) return;
-      refused.error = opened.error();
-    }
-    refused.reason = error_name(refused.error.code);
-    done(std::move(refused));
-  });
+  peers_->use_session(address,
+                      [this, spec = std::move(spec), done = std::move(done)](Result<transport::Session*> session) {
+                        FetchOutcome refused;
+                        refused.error = session ? Error{} : session.error();
+                        if (session) {
+                          const Result<RequestId> opened = decode_->fetch(**session, spec, done);
+                          if (opened) return;
+                          refused.error = opened.error();
+                        }
+                        refused.reason = error_name(refused.error.code);
+                        done(std::move(refused));
+                      });
 }
 
-void Node::on_up(transport::Session& session, const transport::Hello&) { sessions_.push_back(&session); }
+void Node::on_up(transport::Session& session, const transport::Hello&) { peers_->on_up(session); }
 
 void Node::on_down(transport::Session& session, Error error) {
   prefill_->on_down(session);
-  std::erase(sessions_, &session);
-  if (sessions_.empty()) {
-    std::multimap<PrefixKey, std::shared_ptr<Announced>> lost;
-    lost.swap(announced_);
-    for (const auto& [key, asked] : lost) asked->done(error);
-  }
-  for (std::size_t peer = 0; peer < peers_.size(); ++peer) {
-    if (peers_[peer] != &session) continue;
-    peers_[peer] = nullptr;
-    if (!closing_) context_->post([this, peer] { keep_connected(peer); });
-  }
+  peers_->on_down(session, error);
+  if (peers_->sessions() > 0) return;
+  std::multimap<PrefixKey, std::shared_ptr<Announced>> lost;
+  lost.swap(announced_);
+  for (const auto& [key, asked] : lost) asked->done(error);
 }
 
 void Node::on_open(transport::Session& session, const transport::OpenRequest& request) {
@@ -353,14 +285,18 @@ void Node::on_part(transport::Session&, UnitKey unit, Part part, transport::Slot
   decode_->on_part(unit, part, std::move(hold));
 }
 
-void Node::on_sealed(transport::Session&, RequestId request, Units units) { decode_->on_sealed(request, units); }
+void Node::on_sealed(transport::Session& session, RequestId request, Units units) {
+  peers_->on_served(session);
+  decode_->on_sealed(request, units);
+}
 
-void Node::on_request_failed(transport::Session&, RequestId request, Error error) {
+void Node::on_request_failed(transport::Session& session, RequestId request, Error error) {
+  peers_->on_failed(session, error);
   decode_->on_failed(request, error);
 }
 
 void Node::on_slots_free(transport::Session&) { decode_->on_slots_free(); }
 
-void Node::on_goaway(transport::Session&) {}
+void Node::on_goaway(transport::Session& session) { peers_->on_goaway(session); }
 
 }  // namespace sluice::integration

@@ -18,6 +18,7 @@
 #include "integration/decision_log.h"
 #include "integration/decode_service.h"
 #include "integration/engine.h"
+#include "integration/peer_table.h"
 #include "integration/prefill_service.h"
 #include "integration/request_service.h"
 #include "integration/store.h"
@@ -80,7 +81,7 @@ class Node final : private transport::SessionHandler {
   Bytes ring_used() const { return endpoint_->ring_used(); }
   Bytes ring_size() const { return options_.endpoint.ring; }
   nlohmann::json status() const;
-  nlohmann::json links() const;
+  nlohmann::json links() const { return peers_->links(); }
   Store& store() { return store_; }
 
   void run_request(const nlohmann::json& body, Answer answer);
@@ -95,18 +96,11 @@ class Node final : private transport::SessionHandler {
 
  private:
   struct Announced;
-  using UseSession = std::function<void(Result<transport::Session*>)>;
   Node(const NodeOptions& options, const NodeParts& parts, UnitCoder coder);
   Result<void> start();
   Result<void> open_fabrics();
   transport::NodeIdentity identity() const;
   scheduler::PolicyOptions policy_options();
-  void keep_connected(std::size_t peer);
-  /// `peer` is an address of the configuration or a name; empty = any.
-  /// Errors: kUnreachable, or what the last try to connect to a configured peer ended with.
-  Result<transport::Session*> find_session(const std::string& peer) const;
-  /// Connects where nothing is connected yet; `use` is called once, now or later.
-  void with_session(const std::string& address, UseSession use);
   /// A peer ended a request for this key: the oldest announce of it is answered.
   void on_sent(const PrefixKey& key, Error error);
   void end_announce(const Announced* announced, Error error);
@@ -141,16 +135,11 @@ class Node final : private transport::SessionHandler {
   std::unique_ptr<PrefillService> prefill_;
   std::unique_ptr<DecodeService> decode_;
   std::unique_ptr<RequestService> requests_;
-  std::vector<transport::Session*> sessions_;
-  std::vector<transport::Session*> peers_;        // one per options_.peers; null while not connected
-  std::vector<std::vector<UseSession>> waiting_;  // one per options_.peers: for the next outcome of connecting to it
-  std::vector<Error> refusals_;                   // one per options_.peers: why it is not connected
-  std::vector<std::unique_ptr<transport::asio::steady_timer>> retries_;
+  std::unique_ptr<PeerTable> peers_;
   std::multimap<PrefixKey, std::shared_ptr<Announced>> announced_;
   std::size_t own_requests_ = 0;
   Epoch epoch_;
   bool draining_ = false;
-  bool closing_ = false;
 };
 
 }  // namespace sluice::integration

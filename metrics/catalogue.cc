@@ -85,6 +85,11 @@ constexpr std::array<MetricEntry, kMetricCount> kCatalogue = {{
      kCounter,
      "Sessions refused because two nodes do not fit together, by the first field that differs.",
      {"field"}},
+    {Metric::kCircuitsOpened,
+     "sluice_circuits_opened_total",
+     kCounter,
+     "Times that a peer of the configuration had failed so often in a row that it was left alone for a while.",
+     {"cause"}},
 }};
 
 constexpr bool is_in_order() {

@@ -36,8 +36,9 @@ enum class Metric : std::size_t {
   kRetries,
   kFallback,
   kHandshakesRefused,
+  kCircuitsOpened,
 };
-inline constexpr std::size_t kMetricCount = 21;
+inline constexpr std::size_t kMetricCount = 22;
 
 /// What the catalogue says of one metric.
 struct MetricEntry {

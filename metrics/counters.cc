@@ -88,6 +88,7 @@ class Counters::State {
   void operator()(const SessionUp& event);
   void operator()(const SessionDown& event);
   void operator()(const HandshakeRefused& event);
+  void operator()(const CircuitOpened& event);
   void operator()(const Decided& event);
   void operator()(const UnitMoved& event);
   void operator()(const UnitRefused& event);
@@ -159,6 +160,7 @@ void Counters::State::declare_all() {
     series.declare(Metric::kIntegrityFailures, {cause});
     series.declare(Metric::kRetries, {cause});
     series.declare(Metric::kFallback, {cause});
+    series.declare(Metric::kCircuitsOpened, {cause});
   }
   for (const std::string& reason : options_.decision_reasons) series.declare(Metric::kFallback, {reason});
   for (const std::string_view field : kFields) series.declare(Metric::kHandshakesRefused, {text(field)});
@@ -217,6 +219,10 @@ void Counters::State::operator()(const SessionDown& event) {
 void Counters::State::operator()(const HandshakeRefused& event) {
   const bool is_known = std::find(kFields.begin(), kFields.end(), event.field) != kFields.end();
   series.add(Metric::kHandshakesRefused, {text(is_known ? event.field : kOther)}, 1);
+}
+
+void Counters::State::operator()(const CircuitOpened& event) {
+  series.add(Metric::kCircuitsOpened, {known(causes_, error_name(event.error.code))}, 1);
 }
 
 void Counters::State::operator()(const Decided& event) {

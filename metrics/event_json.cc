@@ -84,6 +84,9 @@ struct Writer {
   Object operator()(const HandshakeRefused& e) const {
     return Object("handshake_refused").peer(e.peer).error(e.error).field("field", e.field);
   }
+  Object operator()(const CircuitOpened& e) const {
+    return Object("circuit_opened").field("peer", e.peer.view()).error(e.error);
+  }
   Object operator()(const RequestOpened& e) const {
     return Object("request_opened")
         .id("request", e.request.value())

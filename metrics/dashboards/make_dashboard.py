@@ -75,7 +75,8 @@ ROWS = [
          [(f"sum by (cause) (rate(sluice_integrity_failures_total{IN}[5m])) > 0", "refused: {{cause}}"),
           (f"sum by (cause) (rate(sluice_retries_total{IN}[5m])) > 0", "retried: {{cause}}"),
           (f"sum(rate(sluice_lease_expired_total{IN}[5m]))", "leases expired"),
-          (f"sum by (field) (rate(sluice_handshakes_refused_total{IN}[5m])) > 0", "handshake refused: {{field}}")]),
+          (f"sum by (field) (rate(sluice_handshakes_refused_total{IN}[5m])) > 0", "handshake refused: {{field}}"),
+          (f"sum by (cause) (rate(sluice_circuits_opened_total{IN}[5m])) > 0", "peer left alone: {{cause}}")]),
     ]),
     ("What runs here?", [
         ("Versions", "none", "One line per node and build.",

@@ -22,6 +22,8 @@ MOST_GROWTH_KIB = 16 * 1024
 WARM_UP = 20
 # A daemon hears of a sender's end after the sender has ended: this long it may take to give the handle of their session back.
 SETTLE_SECONDS = 5.0
+LISTEN = "0A"  # of /proc/net/tcp, where 127.0.0.1 is 0100007F
+LOOPBACK = re.compile(r"[0-9A-F]{2}00007F:[0-9A-F]{4}")
 
 
 class Daemon:
@@ -48,6 +50,22 @@ class Daemon:
     def handles(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def listeners(self):
+        """Addresses at which the process listens, as the kernel lists them."""
+        inodes = set()
+        for name in os.listdir(f"/proc/{self.process.pid}/fd"):
+            try:
+                inodes.add(os.readlink(f"/proc/{self.process.pid}/fd/{name}"))
+            except FileNotFoundError:
+                continue  # closed meanwhile
+        found = []
+        for table in ("tcp", "tcp6"):
+            for line in pathlib.Path(f"/proc/{self.process.pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+                words = line.split()
+                if words[3] == LISTEN and f"socket:[{words[9]}]" in inodes:
+                    found.append(words[1])
+        return found
+
     def send(self, repeat, address=None):
         return subprocess.run([self.program, "--format", "json", "send", "--to", address or self.data, "recorded", "--deadline", "10s",
                                "--repeat", str(repeat)], capture_output=True, text=True, timeout=150, check=False)
@@ -61,6 +79,9 @@ def closed_address():
 
 def check(daemon, transfers):
     """Raises on the first broken law; returns what was measured."""
+    listeners = daemon.listeners()
+    beyond = [address for address in listeners if not LOOPBACK.fullmatch(address)]
+    assert len(listeners) == 2 and not beyond, f"listens at {listeners}"
     idle_handles = daemon.handles()
     warm = daemon.send(WARM_UP)
     assert warm.returncode == 0, warm.stderr
@@ -86,7 +107,7 @@ def check(daemon, transfers):
     taken = subprocess.run([daemon.program, "serve", "--set", f"listen.data={daemon.data}", "--set", "listen.admin="],
                            capture_output=True, text=True, timeout=30, check=False)
     assert taken.returncode != 0 and len(taken.stderr.splitlines()) == 1, taken.stderr
-    return {"transfers": transfers, "resident_kib": [before, after], "handles": [idle_handles, daemon.handles()],
+    return {"transfers": transfers, "listeners": len(listeners), "listeners_beyond_loopback": len(beyond), "resident_kib": [before, after], "handles": [idle_handles, daemon.handles()],
             "mean_ms": json.loads(ran.stdout)["mean_ms"]}
 
 

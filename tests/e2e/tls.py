@@ -37,7 +37,7 @@ class Stage:
         self.foreign = self.theirs.issue("c1")
 
     def start(self, name, certificate=None, peers=(), **more):
-        tls = certificate.settings() if certificate else {}
+        tls = {"transport.prefer": "tcp", **(certificate.settings() if certificate else {})}
         daemon = Daemon(self.program, self.folder, name, configuration(name, "both", peers, **{**tls, **more}))
         self.daemons.append(daemon)
         daemon.wait_ready()
@@ -51,7 +51,7 @@ class Stage:
         return ran.returncode, ran.stderr.strip()
 
     def send(self, address, certificate=None, **more):
-        settings = {**(certificate.settings() if certificate else {}), "node.name": "c1", **more}
+        settings = {**(certificate.settings() if certificate else {}), "node.name": "c1", "transport.prefer": "tcp", **more}
         return self.run("send", "--to", address, "--deadline", "20s", *[word for key, value in settings.items() for word in ("--set", f"{key}={value}")],
                         "recorded")
 

@@ -53,7 +53,7 @@ def cases():
         setting("planner.policy=best"), setting("codec.parts=gzip"), setting("listen.data=7411"),
         setting("listen.admin=10.0.0.1:7412"), setting("engine.kind=llama_cpp"), setting("discovery.peers=d1"),
         ["config", "explain", "--set"], ["status", "--node", "nowhere"], ["status", "--deadline", "5"], ["request"],
-        ["doctor", "--peer", "d1"], ["drain", "--nodes", "x"], ["bench", "--rounds", "0"], ["bench", "--level", "nested"],
+        ["doctor", "--peer", "d1"], ["drain", "--nodes", "x"], ["drain", "--wait"], ["bench", "--rounds", "0"], ["bench", "--level", "nested"],
     ]
     port = closed_port()
     yield from ((arguments, {}, USAGE) for arguments in plain)

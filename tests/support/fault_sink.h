@@ -18,9 +18,9 @@ namespace sluice::support {
 
 /// Names of the alternatives of Event, in its order: what a fault is chosen by.
 inline constexpr std::array<std::string_view, std::variant_size_v<Event>> kEventNames = {
-    "SessionUp",    "SessionDown", "HandshakeRefused", "RequestOpened", "Decided",       "UnitOffered",
-    "UnitGranted",  "UnitMoved",   "UnitRefused",      "UnitDecoded",   "RequestSealed", "StepTimed",
-    "RequestEnded", "FellBack",    "SlotReleased",     "LeaseExpired",  "LinkMeasured",  "Predicted"};
+    "SessionUp",     "SessionDown",  "HandshakeRefused", "RequestOpened", "Decided",   "UnitOffered",  "UnitGranted",
+    "UnitMoved",     "UnitRefused",  "UnitDecoded",      "RequestSealed", "StepTimed", "RequestEnded", "FellBack",
+    "CircuitOpened", "SlotReleased", "LeaseExpired",     "LinkMeasured",  "Predicted"};
 
 /// Writes one JSON value as one line of standard output, at once.  Threads: any.
 class LineWriter {

@@ -219,6 +219,12 @@ class Forwarder:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             end.close()
 
+    def stall(self):
+        """From now on passes nothing on, in either direction, of the connections that there are: a partition, as far as bytes go."""
+        for pair in list(self.pairs):
+            for direction in pair:
+                direction.is_stalled = True
+
     def heal(self):
         """No fault from now on; what is stalled stays so."""
         self.fault = None

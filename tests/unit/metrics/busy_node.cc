@@ -35,6 +35,7 @@ void make_busy(EventSink& sink) {
                           Predicted{"wire", Duration(30), Duration(40)},
                           RequestEnded{request, peer, Side::kReceive, Error{}, Duration(50'000'000), Duration(-1)},
                           FellBack{RequestId(43), "deadline_infeasible"},
+                          CircuitOpened{PeerName("10.0.0.2:7411"), Error{ErrorCode::kUnreachable, 0, "connect"}},
                           SessionDown{peer, Error{ErrorCode::kPeerSilent, 0, "heartbeat"}}};
   for (const Event& event : events) sink.emit(event, now);
 }

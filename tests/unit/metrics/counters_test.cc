@@ -70,6 +70,7 @@ TEST(Counters, EventsBecomeTheSeriesOfTheTable) {
            R"(sluice_link_state{peer="prefill-1",state="down"} 1)",
            R"(sluice_link_info{peer="prefill-1",wanted="ucx",actual="tcp",reason="not the same host"} 1)",
            R"(sluice_handshakes_refused_total{field="model"} 1)",
+           R"(sluice_circuits_opened_total{cause="unreachable"} 1)",
            R"(sluice_lease_expired_total{cause="time"} 1)",
            R"(sluice_pool_bytes{state="leased"} 30)",
        }) {

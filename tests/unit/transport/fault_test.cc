@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/transport/rig.h"
+#include "tests/unit/transport/tapped_fabric.h"
 
 namespace sluice::transport::test {
 namespace {
@@ -34,48 +35,13 @@ class FlippingSink final : public FrameSink {
   std::span<std::byte> place_;
 };
 
-class FlippingChannel final : public Channel {
- public:
-  FlippingChannel(std::unique_ptr<Channel> channel, int& flips) : channel_(std::move(channel)), flips_(flips) {}
-  void start(FrameSink& sink) override {
-    sink_ = std::make_unique<FlippingSink>(sink, flips_);
-    channel_->start(*sink_);
-  }
-  Result<void> send(OutgoingFrame frame) override { return channel_->send(std::move(frame)); }
-  void drop(RequestId request) override { channel_->drop(request); }
-  Bytes queued() const override { return channel_->queued(); }
-  void close(Error error) override { channel_->close(error); }
-
- private:
-  std::unique_ptr<FlippingSink> sink_;
-  std::unique_ptr<Channel> channel_;
-  int& flips_;
-};
-
-class FlippingFabric final : public StreamFabric {
- public:
-  FlippingFabric(std::unique_ptr<StreamFabric> fabric, int& flips) : fabric_(std::move(fabric)), flips_(flips) {}
-  std::string_view name() const override { return fabric_->name(); }
-  Result<std::string> listen(const std::string& address, ChannelDone accepted) override {
-    return fabric_->listen(address, std::move(accepted));
-  }
-  void connect(const std::string& address, ChannelDone done) override {
-    fabric_->connect(address, [this, done = std::move(done)](Result<std::unique_ptr<Channel>> channel) {
-      if (!channel) return done(channel.error());
-      done(std::unique_ptr<Channel>(std::make_unique<FlippingChannel>(std::move(channel).value(), flips_)));
-    });
-  }
-  void close() override { fabric_->close(); }
-
- private:
-  std::unique_ptr<StreamFabric> fabric_;
-  int& flips_;
-};
-
 RigOptions flipping(int& flips) {
   RigOptions options;
   options.wrap_decode_stream = [&flips](std::unique_ptr<StreamFabric> fabric) {
-    return std::unique_ptr<StreamFabric>(std::make_unique<FlippingFabric>(std::move(fabric), flips));
+    const Tap tap = [&flips](FrameSink& session) -> std::unique_ptr<FrameSink> {
+      return std::make_unique<FlippingSink>(session, flips);
+    };
+    return std::unique_ptr<StreamFabric>(std::make_unique<TappedFabric>(std::move(fabric), tap));
   };
   return options;
 }
