@@ -1,7 +1,6 @@
 #include "codec/run_decoder.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/assert.h"
 #include "codec/byte_order.h"
@@ -114,12 +113,7 @@ bool RunDecoder::fill_escapes(std::uint32_t largest, std::span<const std::uint8_
     return taken;
   };
   const auto escape = static_cast<std::uint8_t>(2 * largest + 1);
-  const auto find = [&](std::size_t from) {
-    const auto* const found =
-        static_cast<const std::uint8_t*>(std::memchr(symbols.data() + from, escape, symbols.size() - from));
-    return found == nullptr ? symbols.size() : static_cast<std::size_t>(found - symbols.data());
-  };
-  for (std::size_t i = find(0); i < symbols.size(); i = find(i + 1)) {
+  for (std::size_t i = find_symbol(symbols, escape, 0); i < symbols.size(); i = find_symbol(symbols, escape, i + 1)) {
     std::int32_t code = kLongEscape;
     if (reader.form == EscapeForm::kBytes) {
       if (reader.escapes.empty()) return false;

@@ -8,6 +8,19 @@
 
 namespace sluice::codec {
 
+std::size_t find_symbol(std::span<const std::uint8_t> symbols, std::uint8_t symbol, std::size_t from) {
+  if (from >= symbols.size()) return symbols.size();
+  const void* const found = std::memchr(symbols.data() + from, symbol, symbols.size() - from);
+  return found == nullptr ? symbols.size()
+                          : static_cast<std::size_t>(static_cast<const std::uint8_t*>(found) - symbols.data());
+}
+
+std::span<std::uint8_t> GrowingBytes::append(std::size_t count) {
+  if (bytes_.size() < used_ + count) bytes_.resize(std::max(2 * bytes_.size(), used_ + count));
+  used_ += count;
+  return std::span(bytes_).subspan(used_ - count, count);
+}
+
 void RunEncoder::clear() {
   runs_.clear();
   counts_.clear();
@@ -19,8 +32,7 @@ void RunEncoder::clear() {
 std::span<std::uint8_t> RunEncoder::append(const kernels::RansEncodeRun& run, std::size_t count) {
   runs_.push_back(run);
   counts_.push_back(count);
-  symbols_.resize(symbols_.size() + count);
-  return std::span(symbols_).last(count);
+  return symbols_.append(count);
 }
 
 std::span<const std::int16_t> RunEncoder::gather(const RunPlan& plan, const Run& run,
@@ -68,16 +80,15 @@ void RunEncoder::add_refinement(std::size_t stage, const RunPlan& plan, std::spa
   for (const Run& run : plan.runs) {
     const std::span<std::uint8_t> symbols =
         append({.by_context = &tables_->refinement[stage - 1][run.coefficient_class]}, run.symbols);
-    contexts_.resize(contexts_.size() + run.symbols);
     kernels_->fold_refinement(gather(plan, run, coarse, gathered_), gather(plan, run, fine, gathered_fine_), symbols,
-                              std::span(contexts_).last(run.symbols));
+                              contexts_.append(run.symbols));
   }
 }
 
 void RunEncoder::append_escapes(std::uint32_t largest, std::span<const std::uint8_t> symbols,
                                 std::span<const std::int16_t> indices, EscapeForm form) {
-  for (std::size_t i = 0; i < symbols.size(); ++i) {
-    if (symbols[i] != 2 * largest + 1) continue;
+  const auto escape = static_cast<std::uint8_t>(2 * largest + 1);
+  for (std::size_t i = find_symbol(symbols, escape, 0); i < symbols.size(); i = find_symbol(symbols, escape, i + 1)) {
     const std::int32_t index = indices[i];
     const std::int32_t excess = std::abs(index) - static_cast<std::int32_t>(largest) - 1;
     const bool is_long = form == EscapeForm::kWords || excess >= kLongEscape;
@@ -93,8 +104,8 @@ void RunEncoder::append_escapes(std::uint32_t largest, std::span<const std::uint
 }
 
 std::span<const kernels::RansEncodeRun> RunEncoder::runs() {
-  std::span<const std::uint8_t> symbols = symbols_;
-  const std::uint8_t* contexts = contexts_.data();
+  std::span<const std::uint8_t> symbols = symbols_.all();
+  const std::uint8_t* contexts = contexts_.all().data();
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     runs_[i].symbols = symbols.first(counts_[i]);
     symbols = symbols.subspan(counts_[i]);

@@ -17,6 +17,22 @@ namespace sluice::codec {
 /// bits the magnitude less the first one that escapes, its high bit the sign; low bits 127: an i16 follows.
 enum class EscapeForm : std::uint8_t { kWords, kBytes };
 
+/// First place at or after `from` where `symbol` stands; symbols.size() for none.  Threads: pure.
+std::size_t find_symbol(std::span<const std::uint8_t> symbols, std::uint8_t symbol, std::size_t from);
+
+/// Bytes that are appended to and then filled: memory is kept from use to use and never cleared.
+class GrowingBytes {
+ public:
+  void clear() { used_ = 0; }
+  /// Views are valid until the next one.
+  std::span<std::uint8_t> append(std::size_t count);
+  std::span<const std::uint8_t> all() const { return std::span(bytes_).first(used_); }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+  std::size_t used_ = 0;
+};
+
 /// Holds the symbols of one stream of one stage.
 /// Threads: one call at a time.
 class RunEncoder {
@@ -34,7 +50,7 @@ class RunEncoder {
 
   /// What was added, in the order of decoding.  Ownership: a view, valid until the next change.
   std::span<const kernels::RansEncodeRun> runs();
-  std::size_t symbols() const { return symbols_.size(); }
+  std::size_t symbols() const { return symbols_.all().size(); }
   std::span<const std::byte> escapes() const { return escapes_; }
 
  private:
@@ -48,8 +64,8 @@ class RunEncoder {
   const StaticTables* tables_;
   std::vector<kernels::RansEncodeRun> runs_;  ///< their memory is found out in runs()
   std::vector<std::size_t> counts_;           ///< symbols of each run
-  std::vector<std::uint8_t> symbols_;
-  std::vector<std::uint8_t> contexts_;
+  GrowingBytes symbols_;
+  GrowingBytes contexts_;
   std::vector<std::byte> escapes_;
   std::vector<std::int16_t> gathered_, gathered_fine_;  // scratch, one run
 };

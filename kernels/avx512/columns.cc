@@ -1,5 +1,4 @@
-// Columns in another order: up to 256 entries are looked up in sixteen registers, pair by pair, by the lower five bits
-// of their number; the upper three choose the pair. Longer columns are gathered from memory.
+// Columns in another order, gathered sixteen entries at a time.
 #include <immintrin.h>
 
 #include "base/assert.h"

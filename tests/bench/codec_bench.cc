@@ -3,12 +3,18 @@
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <cmath>
+#include <fstream>
+#include <iterator>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "codec/coefficient_class.h"
 #include "codec/decoder.h"
 #include "codec/encoder.h"
+#include "codec/profile_signal.h"
 #include "tests/bench/timed_table.h"
 #include "tests/unit/codec/paged_unit.h"
 #include "tests/unit/codec/tiny_profile.h"
@@ -45,6 +51,48 @@ std::unique_ptr<Profile> make_profile(Tier tier) {
   return std::make_unique<Profile>(*Profile::parse(table, *write_profile(table, contents)));
 }
 
+// T1 of SmolLM2-135M as calibrated, integration/profiles/.
+std::unique_ptr<Profile> shipped_profile() {
+  std::ifstream file(SLUICE_SHIPPED_PROFILE, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  return std::make_unique<Profile>(
+      *Profile::parse(kernels::available_kernels().front(), std::as_bytes(std::span<const char>(bytes))));
+}
+
+// Rows whose coefficients have the spreads that the entropy classes of a level stand for, all tokens being of the class
+// that needs no scale. Real rows cost more: other tokens of theirs have finer steps.
+void fill_as_expected(const PagedUnit& unit, const Profile& profile, std::size_t level, const UnitContext& context) {
+  const kernels::KernelTable& table = kernels::available_kernels().front();
+  const ProfileContents& contents = profile.contents();
+  const std::size_t width = contents.width(), tokens = unit.shape().tokens.count();
+  const auto group = static_cast<std::size_t>(-contents.lowest_class);
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  ProfileSignal signal(table, profile);
+  kernels::RopeAngles angles;
+  kernels::fill_rope_angles(context.rope, context.first_position.value(), tokens, angles);
+  std::vector<float> y(width * tokens), u(width * tokens), scratch(2 * kernels::kRestoreStrip * width);
+  for (std::size_t stream = 0; stream < 2 * unit.shape().layers.count(); ++stream) {
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const std::uint8_t name = profile.classes(level, 0, stream)[group * width + i / tokens];
+      const std::size_t spread = name < kClasses        ? name % kSpreads
+                                 : name == kSilentClass ? 0
+                                                        : kFirstWideSpread + (name - kClasses) % kWideSpreads;
+      y[i] = contents.levels[level].step * std::exp2(-4.5F + static_cast<float>(spread) / 4) * normal(random);
+    }
+    signal.inverse({stream, tokens}, y, u);
+    const kernels::MutableUnitView view = unit.writable();
+    table.restore({.values = u,
+                   .stride = tokens,
+                   .scales = signal.inverse_weights(stream),
+                   .means = signal.means(stream),
+                   .rope = &context.rope,
+                   .angles = stream % 2 == 0 ? &angles : nullptr,
+                   .range = {0, tokens}},
+                  unit.shape(), (stream % 2 == 0 ? view.k : view.v)[stream / 2], scratch);
+  }
+}
+
 struct Fixture {
   kernels::KvShape shape;
   std::unique_ptr<Profile> profile;
@@ -65,6 +113,15 @@ struct Fixture {
   explicit Fixture(Tier tier)
       : shape(kShape), profile(make_profile(tier)), table(kernels::available_kernels().front()) {
     fill_normal(unit, 1);
+  }
+
+  explicit Fixture(std::string_view shipped_level)
+      : shape(kShape),
+        profile(shipped_profile()),
+        table(kernels::available_kernels().front()),
+        encoder(*Encoder::open(table, {.profile = profile.get(), .level = *profile->find_level(shipped_level)})) {
+    context.rope = profile->contents().rope;
+    fill_as_expected(unit, *profile, *profile->find_level(shipped_level), context);
   }
 
   Result<Bytes> encode(Part part) {
@@ -166,6 +223,16 @@ void decode_tier(benchmark::State& state) {
   decode_nested(state, fixture, 1);
 }
 
+void encode_shipped(benchmark::State& state, std::string_view level) {
+  Fixture fixture(level);
+  encode_nested(state, fixture);
+}
+
+void decode_shipped(benchmark::State& state, std::string_view level) {
+  Fixture fixture(level);
+  decode_nested(state, fixture, 1);
+}
+
 // Nanoseconds a value in each kernel, and in all of it.
 void count_kernels(benchmark::State& state, kernels::KernelTable& table, std::chrono::steady_clock::time_point start) {
   const double values = static_cast<double>(state.iterations() * (kShape.raw_bytes().count() / 2));
@@ -223,6 +290,10 @@ BENCHMARK(encode_large)->Name("encode_nested/32MiB");
 BENCHMARK(decode_large)->Name("decode_stages_32MiB")->Arg(1)->Arg(3);
 BENCHMARK(encode_tier)->Name("encode_tier")->Arg(1)->Arg(2)->Arg(3);
 BENCHMARK(decode_tier)->Name("decode_tier")->Arg(1)->Arg(2)->Arg(3);
+BENCHMARK_CAPTURE(encode_shipped, default, "default")->Name("encode_tier/1_as_calibrated/default");
+BENCHMARK_CAPTURE(encode_shipped, nested, "nested")->Name("encode_tier/1_as_calibrated/nested");
+BENCHMARK_CAPTURE(decode_shipped, default, "default")->Name("decode_tier/1_as_calibrated/default");
+BENCHMARK_CAPTURE(decode_shipped, nested, "nested")->Name("decode_tier/1_as_calibrated/nested");
 
 }  // namespace
 }  // namespace sluice::codec
