@@ -37,7 +37,7 @@ void Corpus::read_gradient_energy(const TextRange& text, LayerIndex layer, TextE
     Samples& energy = out.energy[static_cast<std::size_t>(side)];
     energy = Samples::Zero(tokens, static_cast<Eigen::Index>(dump.shape.row_values()));
     for (std::uint64_t row = 0; row < dump.gradient_rows; ++row) {
-      reader_.read_gradient(dump, row, layer, side, one_);
+      reader_.read_gradient(dump, {row, layer, side}, one_);
       energy += one_.bottomRows(tokens).cwiseAbs2();
     }
     energy /= static_cast<float>(dump.gradient_rows);

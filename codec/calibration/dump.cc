@@ -110,11 +110,11 @@ void DumpReader::read(const Dump& dump, LayerIndex layer, Side side, Samples& ou
   if (side == Side::kKey) turn_back(dump, layer, dump.shape, out);
 }
 
-void DumpReader::read_gradient(const Dump& dump, std::uint64_t row, LayerIndex layer, Side side, Samples& out) {
-  const DumpTensor& tensor = side == Side::kKey ? dump.gk : dump.gv;
+void DumpReader::read_gradient(const Dump& dump, const GradientPlane& plane, Samples& out) {
+  const DumpTensor& tensor = plane.side == Side::kKey ? dump.gk : dump.gv;
   const kernels::KvShape shape = gradient_shape(dump, tensor.dtype);
-  read_plane(tensor, row * shape.layers.count() + layer.value(), shape, out);
-  if (side == Side::kKey) turn_back(dump, layer, shape, out);
+  read_plane(tensor, plane.row * shape.layers.count() + plane.layer.value(), shape, out);
+  if (plane.side == Side::kKey) turn_back(dump, plane.layer, shape, out);
 }
 
 void DumpReader::read_rows(const DumpTensor& tensor, std::uint64_t first, Samples& out) {

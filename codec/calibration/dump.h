@@ -56,6 +56,13 @@ struct Dump {
 /// K or V.
 enum class Side : std::uint8_t { kKey = 0, kValue = 1 };
 
+/// Which plane of a dump's gradients.
+struct GradientPlane {
+  std::uint64_t row = 0;  ///< in [0, gradient_rows)
+  LayerIndex layer;
+  Side side = Side::kKey;
+};
+
 /// Reads planes of dumps as samples. Keeps the angles of the last text.
 /// Threads: one call at a time.
 class DumpReader {
@@ -65,7 +72,7 @@ class DumpReader {
   /// K without RoPE, or V, of one layer: [tokens][kv_heads * head_dim].
   void read(const Dump& dump, LayerIndex layer, Side side, Samples& out);
   /// One row of gradients with respect to what read() gives: [gradient_tokens][kv_heads * head_dim].
-  void read_gradient(const Dump& dump, std::uint64_t row, LayerIndex layer, Side side, Samples& out);
+  void read_gradient(const Dump& dump, const GradientPlane& plane, Samples& out);
   /// Any tensor's `rows` rows of `width` from row `first` on, widened: [rows][width].
   void read_rows(const DumpTensor& tensor, std::uint64_t first, Samples& out);
 

@@ -90,7 +90,7 @@ bool add_gradients(DumpReader& reader, const Dump& dump, LayerIndex layer, std::
   Samples gradients;
   for (std::uint64_t row = 0; row < dump.gradient_rows; ++row) {
     for (const Side side : {Side::kKey, Side::kValue}) {
-      reader.read_gradient(dump, row, layer, side, gradients);
+      reader.read_gradient(dump, {row, layer, side}, gradients);
       if (!gradients.allFinite()) return false;
       add_energy(gradients, static_cast<Eigen::Index>(dump.sinks()), sums[static_cast<std::size_t>(side)]);
     }

@@ -108,16 +108,23 @@ Square solve(Normal& normal) {
   return solve_ridge(normal.products, normal.target, kPenalty);
 }
 
+/// What every text teaches from: coefficients of the corpus, K's and V's, and which of them are features.
+struct Teaching {
+  const std::array<Samples, 2>& coefficients;
+  const TokenClassifier& scales;
+  const Selection& selection;
+  Eigen::Index heads;
+};
+
 /// Each text is centred: only differences between tokens of one text teach.
-void add_text(const TextEnergy& energy, const TokenClassifier& scales, const Selection& selection,
-              const TextRange& text, const std::array<Samples, 2>& coefficients, Eigen::Index heads, Normal& normal) {
+void add_text(const Teaching& teaching, const TextEnergy& energy, const TextRange& text, Normal& normal) {
   TextRange rows = text;
   const auto skipped = static_cast<Eigen::Index>(std::max(kSettle - text.position, 0.0));
   rows.tokens = std::min(energy.energy[0].rows(), text.tokens);
   if (rows.tokens <= skipped) return;
-  Samples features = features_of(scales, selection, rows, coefficients);
+  Samples features = features_of(teaching.scales, teaching.selection, rows, teaching.coefficients);
   fill_place(rows, energy.request_tokens, features.rightCols(kPlaceFeatures));
-  const Samples target = amplitude_of(energy, heads).cast<float>();
+  const Samples target = amplitude_of(energy, teaching.heads).cast<float>();
   const Eigen::Index used = rows.tokens - skipped;
   const Samples x = features.bottomRows(used).rowwise() - features.bottomRows(used).colwise().mean();
   const Samples y = target.middleRows(skipped, used).array() - target.middleRows(skipped, used).mean();
@@ -219,9 +226,8 @@ TokenClassifier fit_token_classifier(const std::vector<TextRange>& texts, const 
 
   const Eigen::Index columns = selection.columns();
   Normal normal{Square::Zero(columns, columns), Square::Zero(columns, 1), PerChannel::Zero(columns)};
-  for (const TextEnergy& energy : energies) {
-    add_text(energy, classifier, selection, texts[energy.text], coefficients, heads, normal);
-  }
+  const Teaching teaching{coefficients, classifier, selection, heads};
+  for (const TextEnergy& energy : energies) add_text(teaching, energy, texts[energy.text], normal);
   const Square solution = solve(normal);
   classifier.regression = spread_out(selection, solution, coefficients[0].cols());
   centre(texts, coefficients, classifier);

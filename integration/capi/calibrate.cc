@@ -92,6 +92,8 @@ int32_t sluice_profile_open(const void* file, size_t size, sluice_profile** prof
 }
 void sluice_profile_close(sluice_profile* profile) { delete profile; }
 
+// The C ABI gives every pointer, size and outcome by itself.
+// NOLINTNEXTLINE(readability-function-size)
 int32_t sluice_codec_calibrate(const sluice_dump* dumps, size_t dump_count, const sluice_calibration_options* options,
                                sluice_bytes** profile, sluice_error* error) {
   return sluice::capi::guarded(error, [&]() -> sluice::Result<void> {

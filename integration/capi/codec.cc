@@ -156,10 +156,11 @@ Result<void> decode(std::span<const std::byte> file, const sluice_codec_options*
   return {};
 }
 
-Result<void> rate(const sluice_kv_format* format, const void* k, const void* v, const sluice_codec_options* options,
+Result<void> rate(const Prompt& prompt, const integration::KvRows& rows, const sluice_codec_options* options,
                   sluice_bytes** json) {
-  if (k == nullptr || v == nullptr || json == nullptr) return Error{ErrorCode::kInvalidArgument, 0, "null rows"};
-  SLUICE_ASSIGN(const Prompt prompt, prompt_of(format));
+  if (rows.k == nullptr || rows.v == nullptr || json == nullptr) {
+    return Error{ErrorCode::kInvalidArgument, 0, "null rows"};
+  }
   SLUICE_ASSIGN(const Wish wish, wish_of(options));
   SLUICE_ASSIGN(const std::vector<integration::UnitPlace> units,
                 integration::units_of({.shape = prompt.shape,
@@ -172,7 +173,7 @@ Result<void> rate(const sluice_kv_format* format, const void* k, const void* v, 
   Bytes lossless;
   const Tokens end = Tokens(prompt.first_position.value()) + prompt.shape.tokens;
   for (const integration::UnitPlace& unit : units) {
-    const integration::KvSlice slice = rows_of(prompt, k, v).slice(unit.tokens, unit.layers);
+    const integration::KvSlice slice = rows.slice(unit.tokens, unit.layers);
     const TokenIndex first(prompt.first_position.value() + unit.tokens.first.value());
     SLUICE_TRY(predictor.measure(slice.view(), {prompt.rope, first, end, unit.layers.first}));
     lossless += predictor.lossless();
@@ -200,6 +201,9 @@ using sluice::capi::bytes_of;
 using sluice::capi::guarded;
 
 extern "C" {
+
+// The C ABI gives every pointer, size and outcome by itself.
+// NOLINTBEGIN(readability-function-size)
 
 int32_t sluice_codec_encode(const sluice_kv_format* format, const void* k, const void* v,
                             const sluice_codec_options* options, sluice_bytes** file, sluice_error* error) {
@@ -239,7 +243,12 @@ int32_t sluice_codec_inspect(const void* file, size_t size, const sluice_profile
 
 int32_t sluice_codec_rate(const sluice_kv_format* format, const void* k, const void* v,
                           const sluice_codec_options* options, sluice_bytes** json, sluice_error* error) {
-  return guarded(error, [&] { return sluice::capi::rate(format, k, v, options, json); });
+  return guarded(error, [&]() -> sluice::Result<void> {
+    SLUICE_ASSIGN(const sluice::capi::Prompt prompt, sluice::capi::prompt_of(format));
+    return sluice::capi::rate(prompt, sluice::capi::rows_of(prompt, k, v), options, json);
+  });
 }
+
+// NOLINTEND(readability-function-size)
 
 }  // extern "C"

@@ -60,10 +60,12 @@ class StopSignals {
 /// A new folder for logs, removed at the end unless it is to be kept.
 class WorkFolder {
  public:
-  explicit WorkFolder(bool keep) : keep_(keep) {
+  explicit WorkFolder(const DemoOptions& options) : keep_(options.keep) {
     std::error_code ignored;
+    const std::filesystem::path place = options.scratch.empty() ? std::filesystem::temp_directory_path(ignored)
+                                                                : std::filesystem::path(options.scratch);
     // mkdtemp wants six X at the end and replaces them.
-    std::string name = (std::filesystem::temp_directory_path(ignored) / "sluice-demo-").string() + std::string(6, 'X');
+    std::string name = (place / "sluice-demo-").string() + std::string(6, 'X');
     if (mkdtemp(name.data()) != nullptr) path_ = name;
   }
   ~WorkFolder() {
@@ -154,7 +156,7 @@ int run_demo(const DemoOptions& asked, const std::string& self) {
   options.scored = !options.model.empty();
   const Result<ScenePrompts> prompts = read_prompts(options);
   if (!prompts) return fail("cannot read the prompt " + options.prompt, prompts.error());
-  WorkFolder folder(options.keep);
+  WorkFolder folder(options);
   if (folder.path().empty()) return fail("no folder for logs", {ErrorCode::kIo, 0, "temporary folder"});
   if (options.model.empty()) {
     say("no --model: the recorded engine replays the KV of one stored prompt; bytes and times are real, KL is not "

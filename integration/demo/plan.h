@@ -73,9 +73,10 @@ struct DemoOptions {
   std::string policy = "sluice";   ///< of the arm that is called Sluice
   std::string emulation = "auto";  ///< auto, namespaces or forwarder
   bool quick = false;
-  bool scored = true;  ///< the engine computes logits, so KL can be measured; the recorded one does not
-  bool keep = false;   ///< keep the folder with the daemons' logs and configurations
-  std::string json;    ///< file to write, empty: none
+  bool scored = true;   ///< the engine computes logits, so KL can be measured; the recorded one does not
+  std::string scratch;  ///< folder in which that of logs and configurations is made; empty: the system's
+  bool keep = false;    ///< keep the folder of logs and configurations
+  std::string json;     ///< file to write, empty: none
   std::string report = "sluice-demo.html";
 };
 

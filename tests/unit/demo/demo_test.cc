@@ -5,7 +5,6 @@
 #include <unistd.h>
 #include <csignal>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -35,19 +34,16 @@ class Demo : public testing::Test {
     // A copy whose name tells this test's processes from those of others.
     folder_ = std::filesystem::path(testing::TempDir()) / ("sluice-demo-test-" + std::to_string(getpid()));
     std::filesystem::create_directories(folder_);
-    setenv("TMPDIR", folder_.c_str(), 1);  // logs of failed runs stay, in here
     daemon_ = (folder_ / "sluice").string();
     std::filesystem::copy_file(kFakeDaemon, daemon_, std::filesystem::copy_options::overwrite_existing);
+    options_.scratch = folder_.string();  // logs of failed runs stay, in here
     options_.links = default_links(true);
     options_.emulation = "forwarder";
     options_.model = "any";  // the stand-in looks at none
     options_.json = (folder_ / "out.json").string();
     options_.report = (folder_ / "out.html").string();
   }
-  void TearDown() override {
-    unsetenv("TMPDIR");
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   std::filesystem::path folder_;
   std::string daemon_;
