@@ -167,7 +167,7 @@ void finish_moments(ModelMoments& moments) {
 PerChannel weights_of(const ModelMoments& moments, LayerIndex layer, Side side, const PerChannel& fisher) {
   const PlaneMoments& plane = moments.layers[layer.value()][static_cast<std::size_t>(side)];
   const Eigen::Index head_dim = head_dim_of(moments.shape);
-  const PerChannel neutral = neutral_weights(moments, layer, side);
+  PerChannel neutral = neutral_weights(moments, layer, side);
   if (moments.source == SensitivitySource::kNeutral) return neutral;
   PerChannel weights(fisher.size());
   for (Eigen::Index first = 0; first < fisher.size(); first += head_dim) {

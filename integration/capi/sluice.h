@@ -15,6 +15,7 @@
 // aligned to their type.
 #pragma once
 
+// The rest is C. NOLINTBEGIN(modernize-deprecated-headers, readability-identifier-naming)
 #include <stddef.h>
 #include <stdint.h>
 
@@ -165,3 +166,4 @@ SLUICE_API int32_t sluice_codec_calibrate(const sluice_dump* dumps, size_t dump_
 #ifdef __cplusplus
 }
 #endif
+// NOLINTEND(modernize-deprecated-headers, readability-identifier-naming)

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
+
 namespace sluice::scheduler::sim {
 namespace {
 
@@ -85,6 +87,7 @@ PartsPerMillion best_quality(const Link& link, const Job& job, const QualityCurv
     const std::uint64_t loaded = rest == 0 ? 0 : quality_for(hull, bytes, rest);
     if (rest > 0 && loaded == 0) continue;
     const std::uint64_t all = std::uint64_t{job.chunks} * job.groups;
+    SLUICE_ASSERT(all > 0);
     best = std::max(best, (loaded * rest + kExactQuality.count() * (all - rest)) / all);
   }
   return PartsPerMillion(best);

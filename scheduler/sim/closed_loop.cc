@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
+
 namespace sluice::scheduler::sim {
 namespace {
 
@@ -101,6 +103,7 @@ void ClosedLoop::carry_out(const Action& action, Instant now) {
 void ClosedLoop::end(const Action& action, Instant now) {
   const auto* recompute = std::get_if<Recompute>(&action);
   const auto* complete = std::get_if<Complete>(&action);
+  SLUICE_ASSERT(recompute != nullptr || complete != nullptr);
   Outcome& ended = outcome(recompute ? recompute->request : complete->request);
   const Job& stated = job(ended.request);
   ended.has_ended = true;

@@ -207,7 +207,8 @@ Report shared_link_test(const Inputs& inputs) {
        {"t2_92", service_of(inputs, tier2(), PartsPerMillion(920'000))},
        {"t2_97", service_of(inputs, tier2(), PartsPerMillion(970'000))}}};
   std::map<std::string, std::map<std::string, double>> carried;
-  for (const auto& [key, service] : services) {
+  for (const auto& [key, kind] : services) {
+    const Service& service = kind;  // a binding cannot be captured
     for (const std::string_view policy : kPolicies) {
       carried[key][std::string(policy)] =
           highest_load([&](double load) { return serve(policy, service, load).in_time; });

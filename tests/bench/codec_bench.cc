@@ -141,7 +141,7 @@ struct Fixture {
 void count(benchmark::State& state, const kernels::KvShape& shape, Bytes coded) {
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * shape.raw_bytes().count()));
   state.counters["bits_per_value"] =
-      8.0 * static_cast<double>(coded.count()) / static_cast<double>(shape.raw_bytes().count() / 2);
+      8.0 * static_cast<double>(coded.count()) / (static_cast<double>(shape.raw_bytes().count()) / 2);
 }
 
 void copy_rows(benchmark::State& state, const kernels::KvShape& shape) {
@@ -235,7 +235,7 @@ void decode_shipped(benchmark::State& state, std::string_view level) {
 
 // Nanoseconds a value in each kernel, and in all of it.
 void count_kernels(benchmark::State& state, kernels::KernelTable& table, std::chrono::steady_clock::time_point start) {
-  const double values = static_cast<double>(state.iterations() * (kShape.raw_bytes().count() / 2));
+  const double values = static_cast<double>(state.iterations()) * static_cast<double>(kShape.raw_bytes().count()) / 2;
   const auto share = [&](bench::Ticks spent) {
     return std::chrono::duration<double, std::nano>(spent).count() / values;
   };

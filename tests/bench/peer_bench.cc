@@ -11,6 +11,7 @@
 #include "tests/bench/symbol_data.h"
 
 // Huff0's own functions, of libzstd 1.5.4 and newer; its header is not installed. A wrong guess would not decode.
+// NOLINTBEGIN(readability-identifier-naming)
 extern "C" {
 std::size_t HUF_compress4X_repeat(void* out, std::size_t room, const void* in, std::size_t size,
                                   unsigned largest_symbol, unsigned table_log, void* workspace,
@@ -18,6 +19,7 @@ std::size_t HUF_compress4X_repeat(void* out, std::size_t room, const void* in, s
 std::size_t HUF_decompress4X_hufOnly_wksp(std::uint32_t* table, void* out, std::size_t room, const void* in,
                                           std::size_t size, void* workspace, std::size_t workspace_size, int flags);
 }
+// NOLINTEND(readability-identifier-naming)
 
 namespace sluice::bench {
 namespace {

@@ -146,11 +146,7 @@ class Load {
   std::uint64_t allocated_ = 0;
 };
 
-}  // namespace
-}  // namespace sluice::scheduler
-
-int main() {
-  using namespace sluice::scheduler;
+void print_costs() {
   Load load;
   load.run(kWarmEvents, false);
   load.run(kEvents, true);
@@ -169,5 +165,12 @@ int main() {
               percentile(times, 500, of(arrived)), percentile(times, 990, of(arrived)));
   std::printf("\"arrived_with_several_actions\": {\"p50_ns\": %lld}, \"allocations\": %llu}\n",
               percentile(times, 500, busy), static_cast<unsigned long long>(load.allocations_seen()));
+}
+
+}  // namespace
+}  // namespace sluice::scheduler
+
+int main() {
+  sluice::scheduler::print_costs();
   return 0;
 }

@@ -12,7 +12,6 @@
 
 namespace {
 
-using sluice::integration::KvTensors;
 using sluice::integration::SafetensorsView;
 
 void check_again(const SafetensorsView& view) {

@@ -39,6 +39,7 @@ inline void fill_with_integers(const PagedUnit& unit) {
 /// The golden file of that name; `now` becomes it first where that was asked for.
 inline Bytestring golden(const std::string& name, const Bytestring& now) {
   const std::string path = "tests/golden/" + name;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
   if (std::getenv("SLUICE_WRITE_GOLDEN") != nullptr) {
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(now.data()), static_cast<std::streamsize>(now.size()));

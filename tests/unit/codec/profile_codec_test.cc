@@ -184,6 +184,7 @@ TEST(ProfileCodec, WrongOrMissingProfileIsRefusedAndPagesStayUntouched) {
   const auto frames = encode(profile, 0, unit, context);
   ASSERT_TRUE(frames.has_value());
   PagedUnit back(unit.shape(), {});
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the memory changes
   const std::vector<std::byte> before = back.memory();
   EXPECT_EQ(decode(nullptr, *frames, context, back).error().code, ErrorCode::kProfileMismatch);
   EXPECT_EQ(decode(&other, *frames, context, back).error().code, ErrorCode::kProfileMismatch);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/assert.h"
 #include "codec/coefficient_class.h"
 #include "codec/profile.h"
 
@@ -32,6 +33,7 @@ inline constexpr TinyProfile kGoldenPrediction{.tier = Tier::kPredicted,
 
 /// Rows of a random rotation, in kMatrixUnit: a product of plane rotations, so orthonormal up to rounding.
 inline void append_rotation(std::size_t size, std::mt19937& random, std::vector<std::int16_t>& out) {
+  SLUICE_ASSERT(size > 1);
   std::vector<double> matrix(size * size);
   for (std::size_t i = 0; i < size; ++i) matrix[i * size + i] = 1;
   std::uniform_real_distribution<double> angle(-3, 3);

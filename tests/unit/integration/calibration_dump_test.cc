@@ -10,7 +10,6 @@
 namespace sluice::integration {
 namespace {
 
-using codec::calibration::CurvePoint;
 using codec::calibration::Dump;
 using Extents = std::vector<std::uint64_t>;
 

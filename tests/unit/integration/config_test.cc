@@ -66,7 +66,7 @@ std::string environment_of(std::string key) {
 
 std::filesystem::path file_with(const std::string& text) {
   const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-  const auto path = std::filesystem::path(testing::TempDir()) / (std::string(test->name()) + ".toml");
+  auto path = std::filesystem::path(testing::TempDir()) / (std::string(test->name()) + ".toml");
   std::ofstream(path) << text;
   return path;
 }

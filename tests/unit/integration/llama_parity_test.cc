@@ -22,6 +22,7 @@ constexpr const char* kText =
     "aloud what it had never been told: that on clear nights more ships had left than came. ";
 
 std::filesystem::path model_path() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
   const char* given = std::getenv("SLUICE_MODEL");
   return given != nullptr && *given != '\0' ? given : SLUICE_TEST_MODEL;
 }

@@ -13,7 +13,7 @@ namespace {
 
 class RecordedEngineTest : public testing::Test {
  protected:
-  std::unique_ptr<Engine> open(RecordedEngineOptions options = {}) {
+  std::unique_ptr<Engine> open(const RecordedEngineOptions& options = {}) {
     return open_recorded_engine(options, kernels::ref_kernels(), clock_).value();
   }
   Recording recording() { return load_recording(kernels::ref_kernels(), {}).value(); }

@@ -64,7 +64,7 @@ TEST(Bandwidth, UniformHoldHasItsMean) {
     for (const Link::Phase& phase : link.phases) sum += phase.rate.count();
     count += link.phases.size();
   }
-  EXPECT_NEAR(static_cast<double>(sum / count) / 1e9, 1, 0.03);
+  EXPECT_NEAR(static_cast<double>(sum) / static_cast<double>(count) / 1e9, 1, 0.03);
 }
 
 TEST(Clairvoyant, NoPolicyPassesIt) {
