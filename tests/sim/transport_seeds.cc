@@ -98,6 +98,7 @@ int main(int argc, char** argv) {
       ++broken;
       fmt::print("seed {}: {}\n  plan: {}\n  again: transport_seeds --plan {} --first {} --count 1\n", seed,
                  *outcome.broken, outcome.plan, options.plan, seed);
+      std::fflush(stdout);  // a run that is stopped has told what it found
     }
     if ((done + 1) % kProgressEvery == 0) fmt::print(stderr, "{} of {} seeds\n", done + 1, options.count);
   }
