@@ -5,17 +5,6 @@
 namespace sluice::transport::shm {
 namespace {
 
-std::span<const std::byte> payload_of(const OutgoingFrame& frame) {
-  return frame.owned.empty() ? frame.payload : std::span<const std::byte>(frame.owned);
-}
-
-Bytes wire_size(const OutgoingFrame& frame) { return Bytes(kFrameHeaderSize + payload_of(frame).size()); }
-
-void settle(OutgoingFrame& frame, const Result<void>& outcome) {
-  frame.keepalive.reset();
-  if (frame.on_sent) frame.on_sent(outcome);
-}
-
 std::size_t index(RingSide side) { return static_cast<std::size_t>(side); }
 
 }  // namespace
@@ -27,7 +16,8 @@ ShmLink::ShmLink(asio::io_context& loop, Shared shared, const ShmOptions& option
       socket_(std::move(shared.socket)),
       knocks_(loop),
       writer_(ring_of(memory_.bytes(), index(shared.side))),
-      reader_(ring_of(memory_.bytes(), 1 - index(shared.side))) {}
+      reader_(ring_of(memory_.bytes(), 1 - index(shared.side))),
+      queue_(options.queue) {}
 
 void ShmLink::start(FrameSink& sink) {
   SLUICE_ASSERT(sink_ == nullptr);
@@ -41,31 +31,14 @@ void ShmLink::start(FrameSink& sink) {
 
 Result<void> ShmLink::send(OutgoingFrame frame) {
   if (closing_) return Error{ErrorCode::kPeerLost, 0, "send on a closing channel"};
-  const Bytes size = wire_size(frame);
-  if (queued_ + size > options_.queue_bytes || queue_.size() >= options_.queue_frames) {
-    return Error{ErrorCode::kQueueFull, 0, "send queue"};
-  }
-  queued_ += size;
-  queue_.push_back(std::move(frame));
+  SLUICE_TRY(queue_.push(std::move(frame)));
   kick();
   return {};
 }
 
 void ShmLink::drop(RequestId request) {
-  auto gone = std::make_shared<std::vector<OutgoingFrame>>();
-  for (auto at = queue_.begin(); at != queue_.end();) {
-    if (at->header.unit.request != request) {
-      ++at;
-      continue;
-    }
-    queued_ -= wire_size(*at);
-    gone->push_back(std::move(*at));
-    at = queue_.erase(at);
-  }
-  if (gone->empty()) return;
-  asio::post(loop_, [gone] {
-    for (OutgoingFrame& frame : *gone) settle(frame, Error{ErrorCode::kAborted, 0, "dropped before it began"});
-  });
+  std::deque<OutgoingFrame> gone = queue_.drop(request);
+  if (!gone.empty()) asio::post(loop_, settling(std::move(gone), kDropped));
 }
 
 void ShmLink::kick() {
@@ -90,7 +63,7 @@ void ShmLink::turn() {
 // True: there is more to do. Both sides of a full ring rely on the reader's knock.
 Result<bool> ShmLink::write_some() {
   is_blocked_ = false;
-  for (std::size_t done = 0; sending_ || !queue_.empty();) {
+  for (std::size_t done = 0; sending_ || !queue_.is_empty();) {
     if (done >= kTurnBytes) return true;
     if (!sending_) begin_frame();
     SLUICE_ASSIGN(const std::size_t room, writer_.room());
@@ -103,7 +76,7 @@ Result<bool> ShmLink::write_some() {
     if (sending_->sent < wire_size(sending_->frame).count()) continue;
     Outgoing sent = std::move(*sending_);
     sending_.reset();
-    queued_ -= wire_size(sent.frame);
+    queue_.sent(sent.frame);
     settle(sent.frame, {});
     if (closing_) return false;
   }
@@ -113,8 +86,7 @@ Result<bool> ShmLink::write_some() {
 
 void ShmLink::begin_frame() {
   sending_.emplace();
-  sending_->frame = std::move(queue_.front());
-  queue_.pop_front();
+  sending_->frame = queue_.pop();
   if (data_went_last_) sending_->frame.header.flags |= kFlagBackToBack;
   data_went_last_ = true;
   sending_->header = encode(sending_->frame.header);
@@ -232,11 +204,12 @@ void ShmLink::abandon() {
 void ShmLink::finish() {
   if (knocks_.is_open()) knocks_.release();
   socket_ = UniqueFd();
-  if (sending_) queue_.push_front(std::move(sending_->frame));
+  std::deque<OutgoingFrame> unsent = queue_.take_data();
+  if (sending_) {
+    queue_.sent(sending_->frame);
+    unsent.push_front(std::move(sending_->frame));
+  }
   sending_.reset();
-  std::deque<OutgoingFrame> unsent;
-  unsent.swap(queue_);
-  queued_ = Bytes(0);
   for (OutgoingFrame& frame : unsent) settle(frame, error_);
   if (sink_ != nullptr && header_ && !target_.empty()) sink_->on_dropped(*header_);
   if (sink_ != nullptr) sink_->on_closed(error_);

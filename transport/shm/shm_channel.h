@@ -3,7 +3,6 @@
 // the next. Payloads are copied out into the slot that the sink names and judged there, where the peer cannot reach.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/send_queue.h"
 #include "transport/shm/rendezvous.h"
 #include "transport/shm/shared_memory.h"
 #include "transport/shm/shared_ring.h"
@@ -40,7 +40,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   void start(FrameSink& sink);
   Result<void> send(OutgoingFrame frame);
   void drop(RequestId request);
-  Bytes queued() const { return queued_; }
+  Bytes queued() const { return queue_.bytes(); }
   void close(Error error);
   /// The Channel is destroyed; one that was never started closes silently.
   void abandon();
@@ -80,9 +80,8 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   FrameSink* sink_ = nullptr;
   std::function<void()> ended_;
 
-  std::deque<OutgoingFrame> queue_;
+  SendQueue queue_;
   std::optional<Outgoing> sending_;
-  Bytes queued_;
   bool data_went_last_ = false;
   bool is_blocked_ = false;  // the ring is full
 

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/send_queue.h"
 
 namespace sluice::transport::shm {
 
@@ -20,9 +21,8 @@ struct ShmOptions {
   bool any_user = false;
   /// How long a link that ran dry looks again before it sleeps. Only where a core is free for it; it blocks the loop.
   Duration spin{0};
-  /// Limits of what send() takes per channel; beyond is kQueueFull.
-  Bytes queue_bytes{512U << 20U};
-  std::size_t queue_frames = 16384;
+  /// Per channel.
+  SendLimits queue;
 };
 
 /// Rings that a peer may offer.

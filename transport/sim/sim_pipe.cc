@@ -4,16 +4,14 @@
 #include <cstring>
 #include <utility>
 
+#include "transport/send_queue.h"
+
 namespace sluice::transport::sim {
 namespace {
 
 /// Queued control frames get so long to leave after close().
 constexpr Duration kLinger = std::chrono::milliseconds(1);
 constexpr std::uint64_t kMostPieces = 3;
-
-std::span<const std::byte> payload_of(const OutgoingFrame& frame) {
-  return frame.owned.empty() ? frame.payload : std::span<const std::byte>(frame.owned);
-}
 
 }  // namespace
 
@@ -29,7 +27,7 @@ void PipeEnd::start(FrameSink& sink) {
 
 Result<void> PipeEnd::send(OutgoingFrame frame) {
   if (closing_ || cut_) return Error{ErrorCode::kPeerLost, 0, "simulated channel"};
-  const Bytes size(kFrameHeaderSize + payload_of(frame).size());
+  const Bytes size = wire_size(frame);
   if (queued_ + size > options_.queue) return Error{ErrorCode::kQueueFull, 0, "simulated channel"};
   queued_ += size;
   watch_.on_given(*this, frame);
@@ -46,7 +44,7 @@ void PipeEnd::send_next() {
   leaving_ = std::move(queue.front());
   queue.pop_front();
   launch(*leaving_);
-  const Duration busy = time_to_send(Bytes(kFrameHeaderSize + payload_of(*leaving_).size()), options_.rate);
+  const Duration busy = time_to_send(wire_size(*leaving_), options_.rate);
   loop_.at(world_.now() + busy, [self = shared_from_this()] { self->sent(); });
 }
 
@@ -87,7 +85,7 @@ void PipeEnd::sent() {
 }
 
 void PipeEnd::settle(OutgoingFrame frame, const Result<void>& outcome) {
-  queued_ = queued_ - Bytes(kFrameHeaderSize + payload_of(frame).size());
+  queued_ -= wire_size(frame);
   if (const auto done = std::exchange(frame.on_sent, nullptr)) done(outcome);
 }
 

@@ -22,14 +22,6 @@ Result<void> set_option(int socket, int level, int name, std::uint64_t value) {
   return {};
 }
 
-bool is_data(const OutgoingFrame& frame) { return frame.header.type == MessageType::kData; }
-
-std::span<const std::byte> payload_of(const OutgoingFrame& frame) {
-  return frame.owned.empty() ? frame.payload : std::span<const std::byte>(frame.owned);
-}
-
-Bytes wire_size(const OutgoingFrame& frame) { return Bytes(kFrameHeaderSize + payload_of(frame).size()); }
-
 constexpr Error kTlsPeer{ErrorCode::kTlsMismatch, 0, "the peer speaks TLS, we do not"};
 
 // So that a peer that speaks TLS learns why; what it has sent is taken off the socket first, since unread bytes would
@@ -41,11 +33,6 @@ void answer_tls(int socket) {
   send_version_alert(socket);
 }
 
-void settle(OutgoingFrame& frame, Result<void> outcome) {
-  frame.keepalive.reset();
-  if (frame.on_sent) frame.on_sent(outcome);
-}
-
 }  // namespace
 
 template <typename Stream>
@@ -53,7 +40,8 @@ TcpConnection<Stream>::TcpConnection(Stream stream, const TcpOptions& options, s
     : stream_(std::move(stream)),
       flush_timer_(stream_.get_executor()),
       options_(options),
-      proven_names_(std::move(proven_names)) {
+      proven_names_(std::move(proven_names)),
+      queue_(options.queue) {
   batch_.reserve(kBatchFrames);
   batch_buffers_.reserve(2 * kBatchFrames);
 }
@@ -85,32 +73,15 @@ void TcpConnection<Stream>::start(FrameSink& sink) {
 template <typename Stream>
 Result<void> TcpConnection<Stream>::send(OutgoingFrame frame) {
   if (closing_) return Error{ErrorCode::kPeerLost, 0, "send on a closing connection"};
-  const Bytes size = wire_size(frame);
-  if (queued_ + size > options_.queue_bytes || control_.size() + data_.size() >= options_.queue_frames) {
-    return Error{ErrorCode::kQueueFull, 0, "send queue"};
-  }
-  queued_ += size;
-  (is_data(frame) ? data_ : control_).push_back(std::move(frame));
+  SLUICE_TRY(queue_.push(std::move(frame)));
   kick_write();
   return {};
 }
 
 template <typename Stream>
 void TcpConnection<Stream>::drop(RequestId request) {
-  std::vector<OutgoingFrame> gone;
-  for (auto at = data_.begin(); at != data_.end();) {
-    if (at->header.unit.request != request) {
-      ++at;
-      continue;
-    }
-    queued_ -= wire_size(*at);
-    gone.push_back(std::move(*at));
-    at = data_.erase(at);
-  }
-  if (gone.empty()) return;
-  asio::post(stream_.get_executor(), [frames = std::make_shared<std::vector<OutgoingFrame>>(std::move(gone))] {
-    for (OutgoingFrame& frame : *frames) settle(frame, Error{ErrorCode::kAborted, 0, "dropped before it began"});
-  });
+  std::deque<OutgoingFrame> gone = queue_.drop(request);
+  if (!gone.empty()) asio::post(stream_.get_executor(), settling(std::move(gone), kDropped));
 }
 
 template <typename Stream>
@@ -132,20 +103,18 @@ void TcpConnection<Stream>::fill_batch() {
   batch_at_ = 0;
   std::uint64_t bytes = 0;
   bool has_data = false;
-  while (batch_.size() < kBatchFrames && bytes < kBatchBytes && !(control_.empty() && data_.empty())) {
-    const bool from_data = control_.empty();
-    take_from(from_data ? data_ : control_);
-    has_data = has_data || from_data;
+  while (batch_.size() < kBatchFrames && bytes < kBatchBytes && !queue_.is_empty()) {
+    take_next();
+    has_data = has_data || is_data(batch_.back());
     bytes += wire_size(batch_.back()).count();
   }
-  data_went_last_ = has_data || (data_went_last_ && !data_.empty());
+  data_went_last_ = has_data || (data_went_last_ && queue_.has_data());
 }
 
 template <typename Stream>
-void TcpConnection<Stream>::take_from(std::deque<OutgoingFrame>& queue) {
+void TcpConnection<Stream>::take_next() {
   const std::size_t index = batch_.size();
-  batch_.push_back(std::move(queue.front()));
-  queue.pop_front();
+  batch_.push_back(queue_.pop());
   OutgoingFrame& frame = batch_.back();
   if (is_data(frame)) {
     if (data_went_last_) frame.header.flags |= kFlagBackToBack;
@@ -196,7 +165,7 @@ void TcpConnection<Stream>::settle_batch(Result<void> outcome) {
   std::vector<OutgoingFrame> done;
   done.swap(batch_);
   batch_.reserve(kBatchFrames);
-  for (OutgoingFrame& frame : done) queued_ -= wire_size(frame);
+  for (const OutgoingFrame& frame : done) queue_.sent(frame);
   writing_ = true;  // hold the next batch until all of this one is settled
   for (OutgoingFrame& frame : done) settle(frame, outcome);
   writing_ = false;
@@ -308,12 +277,8 @@ void TcpConnection<Stream>::close(Error error) {
   if (closing_) return;
   closing_ = true;
   error_ = error;
-  std::deque<OutgoingFrame> unsent;
-  unsent.swap(data_);
-  for (const OutgoingFrame& frame : unsent) queued_ -= wire_size(frame);
-  auto frames = std::make_shared<std::deque<OutgoingFrame>>(std::move(unsent));
-  asio::post(stream_.get_executor(), [self = this->shared_from_this(), frames] {
-    for (OutgoingFrame& frame : *frames) settle(frame, self->error_);
+  asio::post(stream_.get_executor(), [self = this->shared_from_this(), tell = settling(queue_.take_data(), error_)] {
+    tell();
     self->kick_write();
     self->finish_if_idle();
   });
@@ -338,9 +303,7 @@ template <typename Stream>
 void TcpConnection<Stream>::finish_if_idle() {
   if (!broken_ || reading_ || writing_ || finished_) return;
   finished_ = true;
-  for (OutgoingFrame& frame : control_) settle(frame, error_);
-  control_.clear();
-  queued_ = Bytes(0);
+  for (OutgoingFrame& frame : queue_.take_control()) settle(frame, error_);
   if (sink_ == nullptr) return;
   if (header_ && !target_.empty()) sink_->on_dropped(*header_);
   sink_->on_closed(error_);

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +13,7 @@
 
 #include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/send_queue.h"
 #include "transport/tcp/tcp_fabric.h"
 #include "transport/tcp/tls_context.h"
 
@@ -32,7 +32,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection<Stream>>
   void start(FrameSink& sink);
   Result<void> send(OutgoingFrame frame);
   void drop(RequestId request);
-  Bytes queued() const { return queued_; }
+  Bytes queued() const { return queue_.bytes(); }
   void close(Error error);
   bool vouches_for(std::string_view name) const;
 
@@ -43,7 +43,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection<Stream>>
   // Writing.
   void kick_write();
   void fill_batch();
-  void take_from(std::deque<OutgoingFrame>& queue);
+  void take_next();
   void write_more();
   void wrote(const boost::system::error_code& error, std::size_t size);
   void settle_batch(Result<void> outcome);
@@ -65,9 +65,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection<Stream>>
   std::vector<std::string> proven_names_;
   FrameSink* sink_ = nullptr;
 
-  std::deque<OutgoingFrame> control_;
-  std::deque<OutgoingFrame> data_;
-  Bytes queued_;
+  SendQueue queue_;
   std::vector<OutgoingFrame> batch_;
   std::array<FrameBytes, kBatchFrames> batch_headers_{};
   std::vector<asio::const_buffer> batch_buffers_;

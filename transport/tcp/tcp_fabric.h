@@ -7,6 +7,7 @@
 #include "base/quantity.h"
 #include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/send_queue.h"
 #include "transport/tcp/tls.h"
 
 namespace sluice::transport::tcp {
@@ -20,9 +21,8 @@ struct TcpOptions {
   /// The connection dies when sent bytes stay unacknowledged for so long.
   Duration user_timeout = std::chrono::seconds(1);
   Duration connect_timeout = std::chrono::seconds(2);
-  /// Limits of what send() takes per channel; beyond is kQueueFull.
-  Bytes queue_bytes{512U << 20U};
-  std::size_t queue_frames = 16384;
+  /// Per channel.
+  SendLimits queue;
 };
 
 /// Plain TCP. Threads: the loop's. The fabric must outlive its channels; the loop must outlive the fabric.

@@ -4,16 +4,6 @@
 #include <cstring>
 
 namespace sluice::transport::ucx {
-namespace {
-
-void settle_frame(OutgoingFrame& frame, const Result<void>& outcome) {
-  frame.keepalive.reset();
-  if (frame.on_sent) frame.on_sent(outcome);
-}
-
-Bytes wire_size(const OutgoingFrame& frame) { return Bytes(kFrameHeaderSize) + frame.header.length; }
-
-}  // namespace
 
 Result<void> UcxPeer::connect(const DataFabric::Peering& peering) {
   remote_key_ = peering.remote_key;
@@ -32,39 +22,20 @@ Result<void> UcxPeer::connect(const DataFabric::Peering& peering) {
 
 Result<void> UcxPeer::send(OutgoingFrame frame) {
   if (closing_) return Error{ErrorCode::kPeerLost, 0, "send on a closing channel"};
-  const Bytes size = wire_size(frame);
-  if (queued_ + size > options_.queue_bytes || queue_.size() >= options_.queue_frames) {
-    return Error{ErrorCode::kQueueFull, 0, "send queue"};
-  }
-  queued_ += size;
-  queue_.push_back(std::move(frame));
+  SLUICE_TRY(queue_.push(std::move(frame)));
   worker_.kick();  // settle() posts it
   return {};
 }
 
 void UcxPeer::drop(RequestId request) {
-  auto gone = std::make_shared<std::vector<OutgoingFrame>>();
-  for (auto at = queue_.begin(); at != queue_.end();) {
-    if (at->header.unit.request != request) {
-      ++at;
-      continue;
-    }
-    queued_ -= wire_size(*at);
-    gone->push_back(std::move(*at));
-    at = queue_.erase(at);
-  }
-  if (gone->empty()) return;
-  asio::post(loop_, [gone] {
-    for (OutgoingFrame& frame : *gone) settle_frame(frame, Error{ErrorCode::kAborted, 0, "dropped before it began"});
-  });
+  std::deque<OutgoingFrame> gone = queue_.drop(request);
+  if (!gone.empty()) asio::post(loop_, settling(std::move(gone), kDropped));
 }
 
 void UcxPeer::post_sends() {
-  while (!closing_ && failure_.code == ErrorCode::kOk && !queue_.empty() &&
+  while (!closing_ && failure_.code == ErrorCode::kOk && !queue_.is_empty() &&
          (sending_ == 0 || in_flight_ < options_.in_flight)) {
-    OutgoingFrame frame = std::move(queue_.front());
-    queue_.pop_front();
-    post_send(std::move(frame));
+    post_send(queue_.pop());
   }
 }
 
@@ -79,7 +50,7 @@ void UcxPeer::post_send(OutgoingFrame frame) {
   const FrameBytes header = encode(sending->frame.header);
   std::copy(header.begin(), header.end(), sending->header.begin() + kKeySize);
   const OutgoingFrame& out = sending->frame;
-  const std::span<const std::byte> payload = out.owned.empty() ? out.payload : std::span<const std::byte>(out.owned);
+  const std::span<const std::byte> payload = payload_of(out);
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
   param.flags = UCP_AM_SEND_FLAG_EAGER;
@@ -133,8 +104,8 @@ void UcxPeer::settle() {
   for (const auto& sending : done) {
     --sending_;
     in_flight_ -= wire_size(sending->frame);
-    queued_ -= wire_size(sending->frame);
-    settle_frame(sending->frame, sending->outcome);
+    queue_.sent(sending->frame);
+    transport::settle(sending->frame, sending->outcome);
   }
   if (failure_.code != ErrorCode::kOk) close(failure_);
   post_sends();
@@ -151,11 +122,8 @@ void UcxPeer::close(Error error) {
   if (closing_) return;
   closing_ = true;
   error_ = error;
-  auto unsent = std::make_shared<std::deque<OutgoingFrame>>();
-  unsent->swap(queue_);
-  for (const OutgoingFrame& frame : *unsent) queued_ -= wire_size(frame);
-  asio::post(loop_, [self = shared_from_this(), unsent] {
-    for (OutgoingFrame& frame : *unsent) settle_frame(frame, self->error_);
+  asio::post(loop_, [self = shared_from_this(), tell = settling(queue_.take_data(), error_)] {
+    tell();
     self->close_endpoint();
   });
 }

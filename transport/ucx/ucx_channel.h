@@ -6,13 +6,13 @@
 #include <ucp/api/ucp.h>
 
 #include <array>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/send_queue.h"
 #include "transport/ucx/ucx_worker.h"
 
 namespace sluice::transport::ucx {
@@ -25,7 +25,7 @@ using MessageHeader = std::array<std::byte, kKeySize + kFrameHeaderSize>;
 class UcxPeer : public std::enable_shared_from_this<UcxPeer> {
  public:
   UcxPeer(asio::io_context& loop, UcxWorker& worker, const UcxOptions& options)
-      : loop_(loop), worker_(worker), options_(options), guard_(loop) {}
+      : loop_(loop), worker_(worker), options_(options), guard_(loop), queue_(options.queue) {}
 
   Result<void> connect(const DataFabric::Peering& peering);
   /// `ended` is called last of all.
@@ -35,7 +35,7 @@ class UcxPeer : public std::enable_shared_from_this<UcxPeer> {
   void start(FrameSink& sink) { sink_ = &sink; }
   Result<void> send(OutgoingFrame frame);
   void drop(RequestId request);
-  Bytes queued() const { return queued_; }
+  Bytes queued() const { return queue_.bytes(); }
   void close(Error error);
   /// The Channel is destroyed; one that was never started closes silently.
   void abandon();
@@ -77,10 +77,9 @@ class UcxPeer : public std::enable_shared_from_this<UcxPeer> {
   std::uint64_t remote_key_ = 0;
   FrameSink* sink_ = nullptr;
   std::function<void()> ended_;
-  std::deque<OutgoingFrame> queue_;
+  SendQueue queue_;
   std::vector<std::unique_ptr<Sending>> done_;
   std::vector<Arrived> arrived_;
-  Bytes queued_;
   Bytes in_flight_;
   std::size_t sending_ = 0;
   bool closing_ = false;

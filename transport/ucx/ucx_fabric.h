@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "transport/asio.h"
 #include "transport/fabric.h"
+#include "transport/send_queue.h"
 
 namespace sluice::transport::ucx {
 
@@ -22,9 +23,8 @@ struct UcxOptions {
   std::string net_devices;
   /// true: a dead peer is seen by UCX, at the price of its fastest shared-memory ways.
   bool peer_error_handling = true;
-  /// Limits of what send() takes per channel; beyond is kQueueFull.
-  Bytes queue_bytes{512U << 20U};
-  std::size_t queue_frames = 16384;
+  /// Per channel.
+  SendLimits queue;
   /// What is handed to UCX at once per channel; the rest waits with us, where it can be dropped.
   Bytes in_flight{4U << 20U};
 };
