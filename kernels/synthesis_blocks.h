@@ -97,34 +97,22 @@ class BlockedSynthesis {
     std::size_t out_stride;
   };
 
-  // Sums of one row.
-  struct Row {
-    Vector low, high;
-  };
+  using Row = RowSums<Vector>;
 
   // Row numbers are constants, as in the other product.
   template <std::size_t... kRow>
   static void multiply(const Block& block, std::index_sequence<kRow...>) {
     const auto start = [&](const float* out) {
-      return block.is_first ? Row{Vector::zero(), Vector::zero()} : Row{Vector::load(out), Vector::load(out + kFloats)};
+      return block.is_first ? Row{Vector::zero(), Vector::zero()} : Row::load(out);
     };
     std::array<Row, sizeof...(kRow)> sums{start(block.out + kRow * block.out_stride)...};
     const Panel& panel = *block.panel;
     for (std::size_t i = 0; i < panel.size; ++i) {
-      const Vector low = Vector::load(panel.columns + i * kPlaces);
-      const Vector high = Vector::load(panel.columns + i * kPlaces + kFloats);
+      const Row column = Row::load(panel.columns + i * kPlaces);
       const float* const basis = block.basis + panel.basis_at[i];
-      const auto add = [&](Row& sum, const float* from) {
-        const Vector factor = Vector::broadcast(from);
-        sum = {Vector::multiply_add(factor, low, sum.low), Vector::multiply_add(factor, high, sum.high)};
-      };
-      (add(sums[kRow], basis + kRow), ...);
+      (sums[kRow].add(Vector::broadcast(basis + kRow), column), ...);
     }
-    const auto put = [](const Row& sum, float* out) {
-      sum.low.store(out);
-      sum.high.store(out + kFloats);
-    };
-    (put(sums[kRow], block.out + kRow * block.out_stride), ...);
+    (sums[kRow].store(block.out + kRow * block.out_stride), ...);
   }
 
   static void multiply_rows(const Block& block, std::size_t rows) {
@@ -136,24 +124,15 @@ class BlockedSynthesis {
     });
   }
 
-  // Fewer than kPlaces places: their sums take a turn through a padded copy, kRows rows at a time.
-  static void multiply_narrow(Block block, std::size_t rows, std::size_t places) {
-    float* const out = block.out;
-    const std::size_t out_stride = block.out_stride;
-    alignas(64) float padded[kRows * kPlaces] = {};
-    for (std::size_t row = 0; row < rows; row += kRows) {
-      const std::size_t height = std::min(kRows, rows - row);
-      for (std::size_t k = 0; k < height; ++k) {
-        std::memcpy(padded + k * kPlaces, out + (row + k) * out_stride, places * sizeof(float));
-      }
-      block.out = padded;
-      block.out_stride = kPlaces;
-      multiply_rows(block, height);
-      for (std::size_t k = 0; k < height; ++k) {
-        std::memcpy(out + (row + k) * out_stride, padded + k * kPlaces, places * sizeof(float));
-      }
-      block.basis += kRows;
-    }
+  static void multiply_narrow(const Block& block, std::size_t rows, std::size_t places) {
+    const auto multiply_some = [&](std::size_t row, std::size_t height, float* padded) {
+      Block own = block;
+      own.basis += row;
+      own.out = padded;
+      own.out_stride = kPlaces;
+      multiply_rows(own, height);
+    };
+    multiply_padded<kRows, kPlaces>({block.out, block.out_stride, rows, places}, multiply_some);
   }
 };
 

@@ -33,6 +33,47 @@ void for_each_row_block(std::size_t rows, Multiply multiply) {
   multiply_last_rows<kRows>(first, rows - first, multiply);
 }
 
+/// Sums of one row of a block: two registers of places.
+template <typename Vector>
+struct RowSums {
+  Vector low, high;
+
+  static RowSums load(const float* from) { return {Vector::load(from), Vector::load(from + Vector::kFloats)}; }
+  void add(const Vector& factor, const RowSums& by) {
+    low = Vector::multiply_add(factor, by.low, low);
+    high = Vector::multiply_add(factor, by.high, high);
+  }
+  void store(float* to) const {
+    low.store(to);
+    high.store(to + Vector::kFloats);
+  }
+};
+
+/// Rows of sums in memory, of fewer places than a block is wide.
+struct NarrowSums {
+  float* out;
+  std::size_t stride;
+  std::size_t rows;
+  std::size_t places;
+};
+
+/// multiply(first row, number of rows, padded): kRows rows at a time take a turn through a padded copy,
+/// [rows][kPlaces].
+template <std::size_t kRows, std::size_t kPlaces, typename Multiply>
+void multiply_padded(const NarrowSums& sums, Multiply multiply) {
+  for (std::size_t row = 0; row < sums.rows; row += kRows) {
+    alignas(64) float padded[kRows * kPlaces] = {};
+    const std::size_t height = std::min(kRows, sums.rows - row);
+    for (std::size_t k = 0; k < height; ++k) {
+      std::memcpy(padded + k * kPlaces, sums.out + (row + k) * sums.stride, sums.places * sizeof(float));
+    }
+    multiply(row, height, padded);
+    for (std::size_t k = 0; k < height; ++k) {
+      std::memcpy(sums.out + (row + k) * sums.stride, padded + k * kPlaces, sums.places * sizeof(float));
+    }
+  }
+}
+
 /// Vector: a register of kFloats values, load, store, broadcast, multiply_add. kRows: as many as registers hold sums.
 template <typename Vector, std::size_t kRows>
 class BlockedTransform {
@@ -78,31 +119,18 @@ class BlockedTransform {
     std::size_t out_stride;
   };
 
-  // Sums of one row.
-  struct Row {
-    Vector low, high;
-  };
+  using Row = RowSums<Vector>;
 
   // Row numbers are constants: in an array that is indexed the sums would be memory, stored after every multiplication.
   template <std::size_t... kRow>
   static void multiply(const Block& block, std::index_sequence<kRow...>) {
-    std::array<Row, sizeof...(kRow)> sums{Row{Vector::load(block.out + kRow * block.out_stride),
-                                              Vector::load(block.out + kRow * block.out_stride + kFloats)}...};
+    std::array<Row, sizeof...(kRow)> sums{Row::load(block.out + kRow * block.out_stride)...};
     const std::array<const float*, sizeof...(kRow)> rows{block.matrix + kRow * block.matrix_stride...};
     for (std::size_t c = 0; c < block.inner; ++c) {
-      const Vector low = Vector::load(block.columns + c * kTokens);
-      const Vector high = Vector::load(block.columns + c * kTokens + kFloats);
-      const auto add = [&](Row& sum, const float* row) {
-        const Vector factor = Vector::broadcast(row + c);
-        sum = {Vector::multiply_add(factor, low, sum.low), Vector::multiply_add(factor, high, sum.high)};
-      };
-      (add(sums[kRow], rows[kRow]), ...);
+      const Row column = Row::load(block.columns + c * kTokens);
+      (sums[kRow].add(Vector::broadcast(rows[kRow] + c), column), ...);
     }
-    const auto put = [](const Row& sum, float* out) {
-      sum.low.store(out);
-      sum.high.store(out + kFloats);
-    };
-    (put(sums[kRow], block.out + kRow * block.out_stride), ...);
+    (sums[kRow].store(block.out + kRow * block.out_stride), ...);
   }
 
   static void multiply_rows(const Block& block, std::size_t rows) {
@@ -114,24 +142,15 @@ class BlockedTransform {
     });
   }
 
-  // Fewer than kTokens tokens: their sums take a turn through a padded copy, kRows rows at a time.
-  static void multiply_narrow(Block block, std::size_t rows, std::size_t tokens) {
-    float* const out = block.out;
-    const std::size_t out_stride = block.out_stride;
-    for (std::size_t row = 0; row < rows; row += kRows) {
-      alignas(64) float padded[kRows * kTokens] = {};
-      const std::size_t height = std::min(kRows, rows - row);
-      for (std::size_t k = 0; k < height; ++k) {
-        std::memcpy(padded + k * kTokens, out + (row + k) * out_stride, tokens * sizeof(float));
-      }
-      block.out = padded;
-      block.out_stride = kTokens;
-      multiply_rows(block, height);
-      for (std::size_t k = 0; k < height; ++k) {
-        std::memcpy(out + (row + k) * out_stride, padded + k * kTokens, tokens * sizeof(float));
-      }
-      block.matrix += kRows * block.matrix_stride;
-    }
+  static void multiply_narrow(const Block& block, std::size_t rows, std::size_t tokens) {
+    const auto multiply_some = [&](std::size_t row, std::size_t height, float* padded) {
+      Block own = block;
+      own.matrix += row * block.matrix_stride;
+      own.out = padded;
+      own.out_stride = kTokens;
+      multiply_rows(own, height);
+    };
+    multiply_padded<kRows, kTokens>({block.out, block.out_stride, rows, tokens}, multiply_some);
   }
 
   // Copies columns [first, first + inner) of kTokens tokens, or of fewer and zeros, side by side.
