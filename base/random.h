@@ -1,12 +1,12 @@
-// The one source of chance in simulation: splitmix64, a few integer operations a number, so that a seed gives the same
-// run on every machine and with every compiler.
+// The one source of chance that a seed repeats: splitmix64, a few integer operations a number, the same on every
+// machine and with every compiler.
 #pragma once
 
 #include <cstdint>
 
 #include "base/assert.h"
 
-namespace sluice::scheduler::sim {
+namespace sluice {
 
 /// Threads: one at a time.
 class Random {
@@ -30,4 +30,4 @@ class Random {
   std::uint64_t state_;
 };
 
-}  // namespace sluice::scheduler::sim
+}  // namespace sluice

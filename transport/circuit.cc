@@ -4,18 +4,6 @@
 #include <limits>
 
 namespace sluice::transport {
-namespace {
-
-// One step of SplitMix64.
-std::uint64_t next(std::uint64_t& state) {
-  std::uint64_t mixed = state += 0x9e3779b97f4a7c15U;
-  mixed = (mixed ^ (mixed >> 30U)) * 0xbf58476d1ce4e5b9U;
-  mixed = (mixed ^ (mixed >> 27U)) * 0x94d049bb133111ebU;
-  return mixed ^ (mixed >> 31U);
-}
-
-}  // namespace
-
 std::string_view circuit_state_name(CircuitState state) {
   switch (state) {
     case CircuitState::kClosed:
@@ -59,7 +47,7 @@ Duration Circuit::wait() {
   for (std::uint32_t doubled = 1; doubled < failures_ && whole < options_.longest_wait; ++doubled) whole *= 2;
   whole = std::min(whole, options_.longest_wait);
   const auto half = static_cast<std::uint64_t>(whole.count()) / 2;
-  return whole - Duration(static_cast<std::int64_t>(next(random_) % (half + 1)));
+  return whole - Duration(static_cast<std::int64_t>(random_.below(half + 1)));
 }
 
 }  // namespace sluice::transport

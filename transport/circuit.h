@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/random.h"
 
 namespace sluice::transport {
 
@@ -50,7 +51,7 @@ class Circuit {
   Duration wait();
 
   CircuitOptions options_;
-  std::uint64_t random_;
+  Random random_;
   std::uint32_t failures_ = 0;  // in a row
   Instant retry_at_;
   Instant trial_until_;

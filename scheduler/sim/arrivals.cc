@@ -4,7 +4,7 @@
 #include <array>
 #include <charconv>
 
-#include "scheduler/sim/random.h"
+#include "base/random.h"
 
 namespace sluice::scheduler::sim {
 namespace {

@@ -12,11 +12,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/random.h"
 #include "scheduler/policy.h"
 #include "scheduler/sim/arrivals.h"
 #include "scheduler/sim/codec_model.h"
 #include "scheduler/sim/fabric.h"
-#include "scheduler/sim/random.h"
 
 namespace sluice::scheduler::sim {
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <map>
 
+#include "base/random.h"
 #include "scheduler/sim/bandwidth.h"
 #include "scheduler/sim/clairvoyant.h"
 #include "scheduler/sim/experiment.h"
-#include "scheduler/sim/random.h"
 #include "scheduler/sim/trial.h"
 
 namespace sluice::scheduler::sim {

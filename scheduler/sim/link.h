@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/quantity.h"
-#include "scheduler/sim/random.h"
+#include "base/random.h"
 
 namespace sluice::scheduler::sim {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "scheduler/sim/random.h"
+#include "base/random.h"
 
 namespace sluice::scheduler::sim {
 namespace {

@@ -9,9 +9,9 @@
 #include <new>
 #include <vector>
 
+#include "base/random.h"
 #include "scheduler/planner.h"
 #include "scheduler/sim/codec_model.h"
-#include "scheduler/sim/random.h"
 
 namespace {
 
@@ -135,7 +135,7 @@ class Load {
   }
 
   Planner planner_;
-  sim::Random random_{7};
+  Random random_{7};
   const PartSizes sizes_ = sim::tier2().sizes(kUnitRows);
   Instant now_;
   std::uint64_t opened_ = 0;

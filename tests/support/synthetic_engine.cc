@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/random.h"
+
 namespace sluice::support {
 namespace {
 
@@ -11,13 +13,8 @@ using integration::KvPlanes;
 using integration::LayerRange;
 using integration::TokenRange;
 
-/// Finaliser of SplitMix64: every input bit reaches every output bit.
-constexpr std::uint64_t mix(std::uint64_t value) {
-  value += 0x9E3779B97F4A7C15U;
-  value = (value ^ (value >> 30U)) * 0xBF58476D1CE4E5B9U;
-  value = (value ^ (value >> 27U)) * 0x94D049BB133111EBU;
-  return value ^ (value >> 31U);
-}
+/// Every input bit reaches every output bit.
+constexpr std::uint64_t mix(std::uint64_t value) { return Random(value).next(); }
 
 constexpr std::uint64_t join(std::uint64_t left, std::uint64_t right) { return mix(left ^ mix(right)); }
 

@@ -2,12 +2,12 @@
 
 #include <set>
 
+#include "base/random.h"
 #include "scheduler/admission.h"
 #include "scheduler/cost.h"
 #include "scheduler/estimator.h"
 #include "scheduler/in_flight.h"
 #include "scheduler/policy.h"
-#include "scheduler/sim/random.h"
 
 namespace sluice::scheduler {
 namespace {
@@ -106,7 +106,7 @@ TEST(InFlight, IdleTimeIsNotCountedAsTransfer) {
 TEST(Admission, KeepsAsManyAsWasSaidWhateverIsForecast) {
   // What really comes is up to three times what was forecast; a deadline is promised where the margin allows.
   Admission admission(PartsPerMillion(990'000));
-  sim::Random random(3);
+  Random random(3);
   for (int i = 0; i < 40'000; ++i) {
     const Duration forecast(1'000'000 + static_cast<std::int64_t>(random.below(1'000'000)));
     const Duration truth = forecast / 2 + forecast * static_cast<std::int64_t>(random.below(250)) / 100;

@@ -9,7 +9,7 @@
 #include <random>
 #include <set>
 
-#include "scheduler/sim/random.h"
+#include "base/random.h"
 #include "scheduler/sim/trial.h"
 
 namespace sluice::scheduler::sim {

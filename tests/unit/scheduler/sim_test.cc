@@ -6,11 +6,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/random.h"
 #include "scheduler/sim/bandwidth.h"
 #include "scheduler/sim/clairvoyant.h"
 #include "scheduler/sim/cluster.h"
 #include "scheduler/sim/experiment.h"
-#include "scheduler/sim/random.h"
 #include "scheduler/sim/trial.h"
 
 namespace sluice::scheduler::sim {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <set>
 
-#include "scheduler/sim/random.h"
+#include "base/random.h"
 
 namespace sluice::transport {
 namespace {
@@ -46,7 +46,7 @@ struct Told {
 class CircuitHistory : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(CircuitHistory, KeepsItsLaws) {
-  scheduler::sim::Random random(GetParam());
+  Random random(GetParam());
   Told told{Circuit(kOptions, GetParam())};
   Instant last_trial = Instant();
   bool has_trial = false;

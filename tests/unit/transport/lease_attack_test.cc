@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "scheduler/sim/random.h"
+#include "base/random.h"
 #include "tests/unit/transport/rig.h"
 #include "tests/unit/transport/tapped_fabric.h"
 
@@ -18,7 +18,7 @@ constexpr std::size_t kPartSize = 4'000;
 
 /// What the attacker knows, and what came of it.
 struct Attack {
-  scheduler::sim::Random random{1};
+  Random random{1};
   FrameSink* session = nullptr;
   std::vector<FrameHeader> used;
   std::uint64_t forged = 0;
