@@ -21,7 +21,6 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from node_process import Timeout, find_program, poll  # noqa: E402
 
-EXIT_SKIPPED = 77
 START_SECONDS = 30.0
 REQUEST_SECONDS = 60.0
 DRAIN_SECONDS = 15.0
@@ -322,9 +321,6 @@ def main():
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     program = find_program("integration/programs/sluice", options.program)
-    if program is None or not RECORDING.is_file():
-        print("sluice is not built: ninja -C build sluice, or give --program", file=sys.stderr)
-        return EXIT_SKIPPED
     rows = []
     for name, passed, text in run_checks(program, options.transfers):
         rows.append({"check": name, "passed": passed, "text": text})

@@ -7,10 +7,12 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import threading
 import time
 
 MARK = "SLUICE_FAULT_RUN"
+EXIT_SKIPPED = 77  # as ctest reads it
 
 
 class Timeout(Exception):
@@ -18,13 +20,16 @@ class Timeout(Exception):
 
 
 def find_program(name, given=None):
-    """The program `name` (a path in a build folder): `given` is it or its build folder; else the usual build folders."""
+    """The program `name` (a path in a build folder): `given` is it or its build folder; else the usual build folders. Where it is not built the
+    script ends as skipped."""
     root = pathlib.Path(__file__).resolve().parent.parent.parent
     for place in [pathlib.Path(given)] if given else [root / "build/release", root / "build/dev", root / "build"]:
         program = place if place.is_file() else place / name
         if program.is_file():
             return str(program)
-    return None
+    target = pathlib.PurePath(name).name
+    print(f"{target} is not built: ninja -C build {target}, or give --program", file=sys.stderr)
+    sys.exit(EXIT_SKIPPED)
 
 
 def poll(condition, seconds, what, every=0.005):
