@@ -183,7 +183,7 @@ void PeerTable::on_failed(transport::Session& session, Error error) {
   failed(*neighbour, error);
 }
 
-PeerTable::Neighbour* PeerTable::neighbour_of(const transport::Session& session) {
+PeerTable::Neighbour* PeerTable::neighbour_of(const transport::Session& session) const {
   const auto at = std::find_if(neighbours_.begin(), neighbours_.end(),
                                [&](const auto& neighbour) { return neighbour->session == &session; });
   return at == neighbours_.end() ? nullptr : at->get();
@@ -216,9 +216,7 @@ json PeerTable::links() const {
   json rows = json::array();
   for (const auto& neighbour : neighbours_) rows.push_back(row(*neighbour));
   for (const Connected& entry : connected_) {
-    const bool is_listed = std::any_of(neighbours_.begin(), neighbours_.end(),
-                                       [&](const auto& neighbour) { return neighbour->session == entry.session; });
-    if (is_listed) continue;
+    if (neighbour_of(*entry.session) != nullptr) continue;
     json incoming = {{"address", ""}, {"circuit", "closed"}, {"failures", 0}};
     incoming["state"] = entry.is_draining ? "draining" : "up";
     add_session(incoming, *entry.session);

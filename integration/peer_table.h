@@ -69,7 +69,7 @@ class PeerTable {
   void connected(Neighbour& neighbour, Result<transport::Session*> outcome);
   void failed(Neighbour& neighbour, Error error);
   void try_later(Neighbour& neighbour);
-  Neighbour* neighbour_of(const transport::Session& session);
+  Neighbour* neighbour_of(const transport::Session& session) const;
   bool is_draining(const transport::Session& session) const;
   nlohmann::json row(const Neighbour& neighbour) const;
 
