@@ -3,7 +3,7 @@
 #include <array>
 #include <sstream>
 
-#include "integration/demo/child_process.h"
+#include "integration/child_process.h"
 #include "transport/asio.h"
 
 namespace sluice::integration::bench {
@@ -28,7 +28,7 @@ class LinePeer final : public PeerProgram {
     if (!error) acceptor.listen(1, error);
     if (error) return transport::from_asio(error, "listener for a peer program");
     command.push_back(std::to_string(acceptor.local_endpoint().port()));
-    SLUICE_ASSIGN(child_, demo::ChildProcess::start(command, log));
+    SLUICE_ASSIGN(child_, ChildProcess::start(command, log));
     bool accepted = false;
     acceptor.async_accept(socket_, [&](const boost::system::error_code& failed) { accepted = !failed; });
     SLUICE_TRY(turn_until([&] { return accepted; }, kStart));
@@ -99,7 +99,7 @@ class LinePeer final : public PeerProgram {
 
   asio::io_context loop_;
   Tcp::socket socket_{loop_};
-  demo::ChildProcess child_;
+  ChildProcess child_;
   std::string name_;
   std::string received_;
   std::array<char, 512> some_{};

@@ -11,7 +11,7 @@
 #include <stop_token>
 #include <string>
 
-#include "integration/demo/child_process.h"
+#include "integration/child_process.h"
 #include "integration/demo/link_emulator.h"
 #include "integration/demo/runner.h"
 

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <charconv>
 
-#include "integration/demo/child_process.h"
+#include "integration/child_process.h"
 #include "integration/demo/forwarder.h"
 
 namespace sluice::integration::demo {

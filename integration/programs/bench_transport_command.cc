@@ -19,18 +19,18 @@
 #include "integration/bench/peer_program.h"
 #include "integration/bench/raw_pair.h"
 #include "integration/bench/transport_pair.h"
-#include "integration/demo/child_process.h"
+#include "integration/child_process.h"
 #include "integration/programs/command_line.h"
 
 namespace sluice::programs {
 namespace {
 
+using integration::ChildProcess;
 using integration::DataChoice;
 using integration::DataFabricOptions;
 using integration::bench::Contestant;
 using integration::bench::Row;
 using integration::bench::Shape;
-using integration::demo::ChildProcess;
 using nlohmann::json;
 
 constexpr Duration kSpin = std::chrono::microseconds(50);

@@ -1,5 +1,5 @@
-// Programs that the demo starts: each in its own process group, its output in a file, ended with its group.
-// Invariants: a ChildProcess that goes out of scope has no process left; a child that outlives a killed demo is ended
+// Programs that another one starts: each in its own process group, its output in a file, ended with its group.
+// Invariants: a ChildProcess that goes out of scope has no process left; a child that outlives a killed parent is ended
 // by the kernel where setpriv is installed (its parent-death signal).
 #pragma once
 
@@ -12,7 +12,7 @@
 #include "base/quantity.h"
 #include "base/result.h"
 
-namespace sluice::integration::demo {
+namespace sluice::integration {
 
 /// One started program.
 /// Threads: one, but interrupt() may come from any while the object lives.
@@ -49,4 +49,4 @@ Result<void> run_program(const std::vector<std::string>& arguments, const std::f
 /// Whether PATH has that program. Threads: any.
 bool has_program(const std::string& name);
 
-}  // namespace sluice::integration::demo
+}  // namespace sluice::integration

@@ -1,4 +1,4 @@
-#include "integration/demo/child_process.h"
+#include "integration/child_process.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <thread>
 
-namespace sluice::integration::demo {
+namespace sluice::integration {
 
 namespace {
 
@@ -116,4 +116,4 @@ bool has_program(const std::string& name) {
   return false;
 }
 
-}  // namespace sluice::integration::demo
+}  // namespace sluice::integration

@@ -1,4 +1,4 @@
-#include "integration/demo/child_process.h"
+#include "integration/child_process.h"
 
 #include <gtest/gtest.h>
 #include <csignal>
@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-namespace sluice::integration::demo {
+namespace sluice::integration {
 namespace {
 
 class Child : public testing::Test {
@@ -54,4 +54,4 @@ TEST_F(Child, OneThatIgnoresTheRequestIsKilled) {
 }
 
 }  // namespace
-}  // namespace sluice::integration::demo
+}  // namespace sluice::integration
